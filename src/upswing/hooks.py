@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from upswing.config import Derived, TrainConfig
-from upswing.engine.contract import EpochView, StepView
+from upswing.engine.contract import EpochView, Rollout, StepView
 
 if TYPE_CHECKING:
     from upswing.agent import Agent
@@ -37,7 +37,20 @@ class Request:
 
     stop: str | None = None  # why
     checkpoint: bool = False
+    best: bool = False  # the policy as it is now is the best so far: checkpoint it as such
+    metrics: Mapping[str, float | None] = field(default_factory=dict)  # to add to this iteration's record
     changes: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the updates to come
+
+
+def merge_requests(requests: list[Request]) -> Request:
+    """One request that asks for all of `requests`: the first stop, and the later of contradicting changes."""
+    return Request(
+        stop=next((r.stop for r in requests if r.stop is not None), None),
+        checkpoint=any(r.checkpoint for r in requests),
+        best=any(r.best for r in requests),
+        metrics={tag: value for r in requests for tag, value in r.metrics.items()},
+        changes={name: value for r in requests for name, value in r.changes.items()},
+    )
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ class Hook:
     def on_step(self, view: StepView) -> bool | None:
         """Called after each step of all environments; False asks for a stop after this rollout."""
 
-    def on_rollout(self, num_timesteps: int) -> bool | None:
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> bool | None:
         """Called after each rollout, before its update; False asks for a stop after the update."""
 
     def on_epoch(self, view: EpochView) -> bool | None:
@@ -76,3 +89,47 @@ class Hook:
 
     def on_end(self, result: Result) -> None:
         """Called once, after everything is saved."""
+
+
+class HookCalls:
+    """Several hooks as the loop calls them; remembers which of them asked for a stop meanwhile."""
+
+    def __init__(self, hooks: Sequence[Hook]):
+        self.hooks = hooks
+        self.stop: str | None = None
+        self.on_step = self._on_step if _overridden(hooks, "on_step") else None
+        self.on_epoch = self._on_epoch if _overridden(hooks, "on_epoch") else None
+
+    def on_start(self, info: RunInfo) -> None:
+        """Tell every hook what is known at the start."""
+        for hook in self.hooks:
+            hook.on_start(info)
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        """Show every hook the rollout."""
+        for hook in self.hooks:
+            self._note(hook, hook.on_rollout(rollout, num_timesteps))
+
+    def on_iteration(self, record: Record, agent: Agent) -> Request:
+        """What the hooks ask for together. Metrics a hook gives are added to `record` for the hooks after it."""
+        requests = [Request(stop=self.stop)]
+        for hook in self.hooks:
+            request = hook.on_iteration(record, agent) or Request()
+            record.update(request.metrics)
+            requests.append(request)
+        return merge_requests(requests)
+
+    def _on_step(self, view: StepView) -> None:
+        for hook in self.hooks:
+            self._note(hook, hook.on_step(view))
+
+    def _on_epoch(self, view: EpochView) -> bool:
+        return all([hook.on_epoch(view) is not False for hook in self.hooks])
+
+    def _note(self, hook: Hook, answer: bool | None) -> None:
+        if answer is False:
+            self.stop = self.stop or f"{type(hook).__name__} asked for a stop"
+
+
+def _overridden(hooks: Sequence[Hook], method: str) -> bool:
+    return any(getattr(type(hook), method) is not getattr(Hook, method) for hook in hooks)

@@ -41,6 +41,7 @@ class Rollout:
     last_values: Any  # [N]: value of the observation after the last step
     valid: Any  # [T, N] bool: False where a step only reset the environment
     episodes: list[Episode] = field(default_factory=list)
+    raw_reward_mean: float = 0.0  # mean raw reward of a valid step
     env_s: float = 0.0  # seconds spent in the environments
     collect_s: float = 0.0  # seconds in all
 

@@ -1,0 +1,32 @@
+"""A policy that is ready to act: raw observations in, actions for the environment out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from upswing.engine.normalizer import Normalizer
+from upswing.envs.contract import Observation
+from upswing.policies import ActorCritic
+
+
+class Agent:
+    """A policy with the statistics its observations are scaled by. Acting never changes either."""
+
+    def __init__(self, policy: ActorCritic, normalizer: Normalizer, seed: int = 0):
+        self.policy, self.normalizer = policy, normalizer
+        self.device = next(policy.parameters()).device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+
+    @torch.no_grad()
+    def act(self, obs: Observation, deterministic: bool = True) -> np.ndarray:
+        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them: the most likely ones, or a draw."""
+        scaled = self.normalizer.scale(obs)
+        if isinstance(scaled, dict):
+            distribution = self.policy.get_distribution(
+                {key: torch.as_tensor(part, device=self.device) for key, part in scaled.items()}
+            )
+        else:
+            distribution = self.policy.get_distribution(torch.as_tensor(scaled, device=self.device))
+        actions = distribution.mode() if deterministic else distribution.sample(self.generator)
+        return distribution.to_env(actions).cpu().numpy()

@@ -1,0 +1,57 @@
+"""Which engine trains a configuration, with its environments and policy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from upswing.config import TrainConfig
+from upswing.engine.contract import Engine
+from upswing.engine.torch_engine import TorchEngine
+from upswing.envs.contract import VectorEnv
+from upswing.envs.make import make_vector_env
+from upswing.envs.spaces import has_images
+from upswing.errors import ConfigError
+from upswing.policies import flatten_parameters, make_policy
+from upswing.seeds import Seeds
+
+
+def make_engine(
+    config: TrainConfig, seeds: Seeds, env: VectorEnv | None = None, *, trusted: bool = True
+) -> tuple[Engine, list[str]]:
+    """The engine for `config`, its environments reset and its policy initialised, and a sentence for each choice made."""
+    env = env or make_vector_env(config, config.n_envs, trusted=trusted)
+    policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
+    device = _device(config, has_images(env.observation_space))
+    policy.to(device)
+    flatten_parameters(policy)
+    engine = TorchEngine(config, env, policy, seeds.envs, seeds.engine)
+    return engine, []
+
+
+def _device(config: TrainConfig, images: bool) -> torch.device:
+    if config.device == "auto":
+        return torch.device("cuda" if images and torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(config.device)
+    except RuntimeError:
+        raise ConfigError(f"device = {config.device!r} is not a device: write cpu, cuda, cuda:1 or auto.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device = {config.device!r} needs a GPU that torch can use, and it finds none: see upswing info."
+        )
+    return device
+
+
+@contextmanager
+def thread_limit(config: TrainConfig, images: bool) -> Iterator[None]:
+    """Arithmetic limited to `config.threads` while inside: by default one thread, or every core for images."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or ((os.cpu_count() or 1) if images else 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,370 @@
+"""The engine for every policy and every device: a rollout, then minibatch steps of torch autograd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upswing.config import TrainConfig, derive
+from upswing.engine.adam import adam_arrays, load_adam_arrays
+from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
+from upswing.engine.normalizer import Normalizer
+from upswing.envs.contract import Observation, VectorEnv
+from upswing.errors import TrainingDiverged
+from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
+from upswing.ppo.advantages import gae, normalize_advantages
+from upswing.ppo.losses import approx_kl, clip_fraction, explained_variance, policy_loss, value_bias, value_loss
+from upswing.run.snapshot import Snapshot, pack, unpack
+
+Tensors = Tensor | dict[str, Tensor]
+
+
+class Batch(NamedTuple):
+    """The valid transitions of a rollout, flattened: every tensor is [B] or [B, ...]."""
+
+    obs: Tensors
+    actions: Tensor
+    log_probs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+class MinibatchStats(NamedTuple):
+    """Figures of one minibatch, each a scalar tensor left on the device."""
+
+    policy_gradient_loss: Tensor
+    value_loss: Tensor
+    entropy_loss: Tensor
+    loss: Tensor
+    approx_kl: Tensor
+    clip_fraction: Tensor
+    grad_norm: Tensor
+    ratio_error: Tensor
+
+
+class TorchEngine:
+    """Collects rollouts and updates the policy with torch. Keeps the policy, its optimiser, the normaliser, the
+    generators and the observation the next rollout starts from."""
+
+    name = "torch"
+
+    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int], seed: int):
+        self.config, self.env = config, env
+        self.policy = policy
+        self.device = next(policy.parameters()).device
+        self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
+        self.optimizer = torch.optim.Adam(policy.parameters(), lr=1.0, eps=config.adam_eps, fused=True)
+        self.batch_size = derive(config).batch_size
+        self.sampling = torch.Generator(self.device).manual_seed(seed)
+        self.shuffling = torch.Generator().manual_seed(seed + 1)
+        self.num_timesteps = 0
+        self.noise: Tensor | None = None  # gSDE's exploration matrices
+        self._rollout: Rollout | None = None  # storage, reused
+        self.obs = self.normalizer.observe(env.reset(env_seeds))
+
+    # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def collect(self, on_step: Callable[[StepView], bool | None] | None = None) -> Rollout:
+        """The next n_steps of every environment; see the contract."""
+        start, env_s = time.perf_counter(), 0.0
+        rollout = self._rollout = self._rollout or self._storage()
+        rollout.episodes, raw_reward = [], 0.0
+        endings: list[tuple[int, np.ndarray, Observation]] = []
+        for t in range(self.config.n_steps):
+            if self._noise_is_due(t):
+                self.noise = self.policy.exploration_noise(self.env.n_envs, self.sampling)
+            actions = self._act(rollout, t)
+            before = time.perf_counter()
+            step = self.env.step(actions)
+            env_s += time.perf_counter() - before
+            ended = step.terminated | step.truncated
+            self.num_timesteps += self.env.n_envs
+            raw_reward += float(np.sum(step.rewards if step.valid is None else step.rewards[step.valid]))
+            _write(rollout.rewards, t, self.normalizer.learn_rewards(step.rewards, ended, step.valid))
+            _write(rollout.terminated, t, step.terminated)
+            _write(rollout.truncated, t, step.truncated)
+            _write(rollout.valid, t, np.ones_like(ended) if step.valid is None else step.valid)
+            self.obs = self.normalizer.observe(step.obs)
+            if step.final_obs is not None:
+                endings.append((t, np.flatnonzero(ended), self.normalizer.scale(_copy(step.final_obs))))
+            rollout.episodes += step.episodes
+            if on_step is not None:
+                on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes))
+        self._value_endings(rollout, endings)
+        rollout.raw_reward_mean = raw_reward / max(1, int(rollout.valid.sum()))
+        rollout.env_s, rollout.collect_s = env_s, time.perf_counter() - start
+        return rollout
+
+    @torch.no_grad()
+    def _act(self, rollout: Rollout, t: int) -> np.ndarray:
+        """Actions [N, ...] for the environments; observation, action, log-probability and value are stored at row t."""
+        obs = self._tensors(self.obs)
+        distribution, values = self.policy(obs)
+        sample = distribution.sample if self.noise is None else _with_noise(distribution, self.noise)
+        actions = sample(self.sampling)
+        if isinstance(obs, dict):
+            for key, part in obs.items():
+                rollout.obs[key][t] = part
+        else:
+            rollout.obs[t] = obs
+        rollout.actions[t] = actions
+        rollout.log_probs[t] = distribution.log_prob(actions)
+        rollout.values[t] = values
+        return distribution.to_env(actions).cpu().numpy()
+
+    @torch.no_grad()
+    def _value_endings(self, rollout: Rollout, endings: list[tuple[int, np.ndarray, Observation]]) -> None:
+        """Values of the true last observations, in one batch, and of the observations after the last step."""
+        rollout.last_values = self.policy.predict_values(self._tensors(self.obs)).clone()
+        rollout.final_values.zero_()
+        if endings:
+            steps = torch.from_numpy(np.concatenate([np.full(len(rows), t) for t, rows, _ in endings]))
+            rows = torch.from_numpy(np.concatenate([rows for _, rows, _ in endings]))
+            obs = self._tensors(_concatenate([final for _, _, final in endings]))
+            rollout.final_values[steps, rows] = self.policy.predict_values(obs)
+
+    def _noise_is_due(self, t: int) -> bool:
+        every = self.config.sde_sample_freq
+        return self.config.use_sde and (t == 0 or (every > 0 and t % every == 0))
+
+    def _storage(self) -> Rollout:
+        shape = (self.config.n_steps, self.env.n_envs)
+        with torch.no_grad():
+            obs = self._tensors(self.obs)
+            actions = self.policy.get_distribution(obs).mode()
+
+        def like(tensor: Tensor) -> Tensor:
+            return torch.empty((shape[0], *tensor.shape), dtype=tensor.dtype, device=self.device)
+
+        def empty(dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+
+        return Rollout(
+            obs={key: like(part) for key, part in obs.items()} if isinstance(obs, dict) else like(obs),
+            actions=like(actions),
+            log_probs=empty(),
+            values=empty(),
+            rewards=empty(),
+            terminated=empty(torch.bool),
+            truncated=empty(torch.bool),
+            final_values=empty(),
+            last_values=torch.zeros(shape[1], device=self.device),
+            valid=empty(torch.bool),
+        )
+
+    def _tensors(self, obs: Observation) -> Tensors:
+        if isinstance(obs, dict):
+            return {key: torch.as_tensor(part, device=self.device) for key, part in obs.items()}
+        return torch.as_tensor(obs, device=self.device)
+
+    # ── update ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def update(
+        self, rollout: Rollout, hyper: Hyper, on_epoch: Callable[[EpochView], bool | None] | None = None
+    ) -> UpdateStats:
+        """The statistics of one PPO update on `rollout`; see the contract. Raises TrainingDiverged, with the last
+        finite weights in place, where a gradient is not finite."""
+        start = time.perf_counter()
+        batch = self._batch(rollout)
+        whole = batch._replace(advantages=self._scaled(batch.advantages, "batch"))
+        for group in self.optimizer.param_groups:
+            group["lr"] = hyper.learning_rate
+        epochs: list[list[MinibatchStats]] = []
+        stopped = False
+        for epoch in range(hyper.n_epochs):
+            epochs.append([])
+            for rows in self._minibatches(len(batch.actions)):
+                stats, stopped = self._minibatch(_take(whole, rows), hyper)
+                epochs[-1].append(stats)
+                if stopped:
+                    break
+            if stopped or (on_epoch is not None and on_epoch(_epoch_view(epoch, epochs[-1])) is False):
+                break
+        return self._stats(batch, epochs, stopped, start)
+
+    def _batch(self, rollout: Rollout) -> Batch:
+        advantages, returns = gae(
+            rollout.rewards,
+            rollout.values,
+            rollout.last_values,
+            rollout.terminated,
+            rollout.truncated,
+            rollout.final_values,
+            self.config.gamma,
+            self.config.gae_lambda,
+            self.config.bootstrap_terminations,
+        )
+        keep = None if bool(rollout.valid.all()) else rollout.valid.flatten().nonzero()[:, 0]
+
+        def flat(tensor: Tensor) -> Tensor:
+            tensor = tensor.flatten(0, 1)
+            return tensor if keep is None else tensor[keep]
+
+        obs = rollout.obs
+        return Batch(
+            {key: flat(part) for key, part in obs.items()} if isinstance(obs, dict) else flat(obs),
+            flat(rollout.actions),
+            flat(rollout.log_probs),
+            flat(rollout.values),
+            flat(advantages),
+            flat(returns),
+        )
+
+    def _scaled(self, advantages: Tensor, scope: str) -> Tensor:
+        wanted = self.config.normalize_advantage and self.config.advantage_scope == scope
+        return normalize_advantages(advantages) if wanted else advantages
+
+    def _minibatches(self, n: int) -> Iterator[Tensor]:
+        order = torch.randperm(n, generator=self.shuffling).to(self.device)
+        yield from order.split(self.batch_size)
+
+    def _minibatch(self, batch: Batch, hyper: Hyper) -> tuple[MinibatchStats, bool]:
+        """One gradient step on `batch`, and whether its KL says to stop, in which case the step was not taken."""
+        distribution, values = self.policy(batch.obs)
+        log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
+        policy = policy_loss(log_ratio, self._scaled(batch.advantages, "minibatch"), hyper.clip_range)
+        value = value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
+        entropy = -distribution.entropy().mean()
+        loss = policy + hyper.ent_coef * entropy + self.config.vf_coef * value
+        with torch.no_grad():
+            kl = approx_kl(log_ratio)
+            clipped = clip_fraction(log_ratio, hyper.clip_range)
+            ratio_error = (log_ratio.exp() - 1.0).abs().max()
+        stop = hyper.target_kl is not None and bool(kl > 1.5 * hyper.target_kl)
+        norm = torch.zeros((), device=self.device)
+        if not stop:
+            norm = self._gradient_step(loss)
+        detached = [figure.detach() for figure in (policy, value, entropy, loss, kl, clipped, norm, ratio_error)]
+        return MinibatchStats(*detached), stop
+
+    def _gradient_step(self, loss: Tensor) -> Tensor:
+        """The global gradient norm before clipping. Where it is not finite the weights stay as they are: Adam's
+        `found_inf` makes it skip the step without the host having to look."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
+        self.optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        return norm
+
+    def _stats(self, batch: Batch, epochs: list[list[MinibatchStats]], stopped: bool, start: float) -> UpdateStats:
+        """The update's figures, aggregated as metrics.py states; the one place where the device is read."""
+        every = torch.stack([torch.stack(list(stats)) for epoch in epochs for stats in epoch]).cpu()
+        mean = MinibatchStats(*every.double().mean(dim=0).tolist())
+        last = every[-len(epochs[-1]) :]
+        kl, norm = every[:, 4], every[:, 6]
+        if stopped:  # the minibatch that stopped the update took no step
+            norm = norm[:-1]
+        if not torch.isfinite(norm).all() or not torch.isfinite(every[:, 3]).all():
+            raise TrainingDiverged(
+                "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
+                "for NaN or huge values in the environment's observations and rewards (upswing check)."
+            )
+        steps = max(1, len(norm))
+        with torch.no_grad():
+            first = _take(batch, slice(0, 1))
+            std = self.policy.get_distribution(first.obs).std()
+        return UpdateStats(
+            policy_gradient_loss=mean.policy_gradient_loss,
+            value_loss=mean.value_loss,
+            entropy_loss=mean.entropy_loss,
+            loss=float(every[-1, 3]),
+            approx_kl=float(last[:, 4].mean()),
+            kl_update=float(kl.mean()),
+            kl_max=float(kl.max()),
+            clip_fraction=mean.clip_fraction,
+            explained_variance=explained_variance(batch.values, batch.returns),
+            grad_norm=float(norm.sum()) / steps,
+            grad_norm_max=float(norm.max()) if len(norm) else 0.0,
+            grad_clip_fraction=float((norm > self.config.max_grad_norm).sum()) / steps,
+            ratio_error=float(every[0, 7]),
+            adv_mean=float(batch.advantages.mean()),
+            adv_std=float(batch.advantages.std(unbiased=False)),
+            return_mean=float(batch.returns.mean()),
+            return_std=float(batch.returns.std(unbiased=False)),
+            value_bias=value_bias(batch.values, batch.returns),
+            std=None if std is None else float(std.mean()),
+            n_epochs_done=len(epochs),
+            gradient_steps=len(norm),
+            kl_stopped=stopped,
+            update_s=time.perf_counter() - start,
+        )
+
+    # ── state ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> Snapshot:
+        """Weights, statistics, optimiser, generators, environments and the next observation."""
+        rest = {
+            "environment": self.env.get_state(),
+            "obs": self.obs,
+            "discounted": self.normalizer.discounted,
+            "sampling": self.sampling.get_state().numpy(),
+            "shuffling": self.shuffling.get_state().numpy(),
+        }
+        packed, arrays = pack(rest, "torch")
+        return Snapshot(
+            model=policy_arrays(self.policy) | self.normalizer.arrays(),
+            optimizer=adam_arrays(self.optimizer, self.policy),
+            environment=arrays,
+            state={"engine": packed, "num_timesteps": self.num_timesteps},
+        )
+
+    def restore(self, snapshot: Snapshot) -> list[str]:
+        """Continue from `snapshot`, of this engine or the other one; returns what could not be restored."""
+        load_policy_arrays(self.policy, snapshot.model)
+        self.normalizer.load(snapshot.model)
+        load_adam_arrays(self.optimizer, self.policy, snapshot.optimizer)
+        self.num_timesteps = int(snapshot.state["num_timesteps"])
+        rest: dict[str, Any] = unpack(snapshot.state["engine"], snapshot.environment)
+        lost = []
+        if "sampling" in rest:
+            self.sampling.set_state(torch.from_numpy(rest["sampling"].copy()))
+            self.shuffling.set_state(torch.from_numpy(rest["shuffling"].copy()))
+        else:
+            lost.append("The other engine's random generators could not be restored: new ones are used.")
+        if rest["environment"] is None:
+            lost.append("This environment cannot give its state: new episodes were begun.")
+        else:
+            self.env.set_state(rest["environment"])
+            self.obs = rest["obs"]
+            self.normalizer.discounted = rest["discounted"].copy()
+        return lost
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.env.close()
+
+
+def _with_noise(distribution: Any, noise: Tensor) -> Callable[[torch.Generator], Tensor]:
+    return lambda generator: distribution.sample(generator, noise)
+
+
+def _write(storage: Tensor, t: int, row: Any) -> None:
+    storage[t] = torch.as_tensor(row, device=storage.device)
+
+
+def _copy(obs: Observation) -> Observation:
+    return {key: part.copy() for key, part in obs.items()} if isinstance(obs, dict) else obs.copy()
+
+
+def _concatenate(parts: list[Observation]) -> Observation:
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: np.concatenate([part[key] for part in parts]) for key in first}  # type: ignore[index]
+    return np.concatenate(parts)  # type: ignore[arg-type]
+
+
+def _take(batch: Batch, rows: Tensor | slice) -> Batch:
+    obs = {key: part[rows] for key, part in batch.obs.items()} if isinstance(batch.obs, dict) else batch.obs[rows]
+    return Batch(obs, *(tensor[rows] for tensor in batch[1:]))  # type: ignore[arg-type]
+
+
+def _epoch_view(epoch: int, stats: list[MinibatchStats]) -> EpochView:
+    kls, clipped = (torch.stack([getattr(s, name) for s in stats]) for name in ("approx_kl", "clip_fraction"))
+    return EpochView(epoch, float(kls.mean()), float(clipped.mean()))

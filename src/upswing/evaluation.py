@@ -1,0 +1,166 @@
+"""What a frozen policy scores: returns, lengths and success over whole episodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from upswing.agent import Agent
+from upswing.config import TrainConfig, check
+from upswing.engine.normalizer import Normalizer
+from upswing.envs.contract import Episode, VectorEnv
+from upswing.envs.make import make_vector_env
+from upswing.errors import UserError
+from upswing.policies import load_policy_arrays, make_policy
+from upswing.run.checkpoint import load_checkpoint
+from upswing.run.directory import open_run
+from upswing.seeds import evaluation_seeds, spawn_seeds
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Raw returns of a frozen policy, and what they come to; None where the environment does not speak of success."""
+
+    mean_reward: float
+    std_reward: float
+    n_episodes: int
+    success_once: float | None
+    success_at_end: float | None
+    mean_ep_length: float
+    returns: list[float]
+    lengths: list[int]
+    seconds: float = 0.0  # how long it took
+    checkpoint: str | None = None
+
+
+class Frame(NamedTuple):
+    """One moment of a played episode."""
+
+    picture: np.ndarray | None  # [H, W, 3] uint8, None when the environment opened a window itself
+    episode: int
+    step: int
+    ret: float  # return so far
+
+
+def evaluate(agent: Agent, env: VectorEnv, n_episodes: int, seeds: list[int], deterministic: bool = True) -> Evaluation:
+    """The policy's score over `n_episodes` whole episodes, begun afresh from `seeds` [n_envs].
+
+    Each environment contributes a fixed number of episodes: taking whichever finish first would favour short ones.
+    """
+    start = time.perf_counter()
+    quota = [(n_episodes + i) // env.n_envs for i in range(env.n_envs)]
+    done: list[Episode] = []
+    obs = env.reset(seeds)
+    while any(quota):
+        step = env.step(agent.act(obs, deterministic))
+        obs = step.obs
+        for episode in step.episodes:
+            if quota[episode.env]:
+                quota[episode.env] -= 1
+                done.append(episode)
+    return replace(summarize(done), seconds=time.perf_counter() - start)
+
+
+def summarize(episodes: list[Episode]) -> Evaluation:
+    """What `episodes` come to."""
+    returns, lengths = [e.ret for e in episodes], [e.length for e in episodes]
+    return Evaluation(
+        mean_reward=float(np.mean(returns)),
+        std_reward=float(np.std(returns)),
+        n_episodes=len(episodes),
+        success_once=share([e.success_once for e in episodes]),
+        success_at_end=share([e.success_at_end for e in episodes]),
+        mean_ep_length=float(np.mean(lengths)),
+        returns=[float(r) for r in returns],
+        lengths=[int(n) for n in lengths],
+    )
+
+
+def share(flags: list[bool | None]) -> float | None:
+    """The share of true ones among those that are known, None where none is."""
+    known = [flag for flag in flags if flag is not None]
+    return float(np.mean(known)) if known else None
+
+
+def load_agent(
+    path: str | Path, which: str | int | None = None, *, trusted: bool = True, seed: int = 0
+) -> tuple[Agent, TrainConfig, str]:
+    """The policy of run `path`, its configuration, and the checkpoint's name.
+
+    `which` is "best", "latest" or a step; None takes the best if there is one, else the latest.
+    """
+    run = open_run(path)
+    config = check(TrainConfig(**run.settings(trusted=trusted)))
+    if which is None:
+        which = "best" if run.has_checkpoint("best") else "latest"
+    snapshot, info = load_checkpoint(run, which)
+    env = make_vector_env(config, 1, trusted=trusted, evaluation=True)
+    policy = make_policy(config, env.observation_space, env.action_space, 0, trusted=trusted)
+    normalizer = Normalizer(config, env.observation_space, 1)
+    env.close()
+    load_policy_arrays(policy, snapshot.model)
+    normalizer.load(snapshot.model)
+    return Agent(policy, normalizer, seed), config, str(info.name)
+
+
+def evaluate_run(
+    path: str | Path,
+    *,
+    which: str | int | None = None,
+    n_episodes: int = 100,
+    n_envs: int = 10,
+    deterministic: bool = True,
+    seed: int = 0,
+    trusted: bool = True,
+) -> Evaluation:
+    """The score of a checkpoint of run `path` over `n_episodes` episodes; see `load_agent` for `which`."""
+    agent, config, name = load_agent(path, which, trusted=trusted, seed=seed)
+    n_envs = max(1, min(n_envs, n_episodes))
+    env = make_vector_env(config, n_envs, trusted=trusted, evaluation=True)
+    try:
+        seeds = evaluation_seeds(spawn_seeds(seed, 1).evaluation, 0, n_envs)
+        return replace(evaluate(agent, env, n_episodes, seeds, deterministic), checkpoint=name)
+    finally:
+        env.close()
+
+
+def play(
+    path: str | Path,
+    *,
+    which: str | int | None = None,
+    n_episodes: int = 3,
+    seed: int = 0,
+    deterministic: bool = True,
+    render_mode: str = "rgb_array",
+    trusted: bool = True,
+) -> Iterator[Frame]:
+    """Moment after moment of the policy playing `n_episodes` episodes; for pictures ("rgb_array") or a window ("human").
+
+    Raises UserError where the environment cannot be drawn that way.
+    """
+    agent, config, _ = load_agent(path, which, trusted=trusted, seed=seed)
+    env = make_vector_env(config, 1, trusted=trusted, evaluation=True, render_mode=render_mode)
+    try:
+        yield from _frames(agent, env, n_episodes, seed, deterministic, render_mode)
+    finally:
+        env.close()
+
+
+def _frames(
+    agent: Agent, env: VectorEnv, n_episodes: int, seed: int, deterministic: bool, render_mode: str
+) -> Iterator[Frame]:
+    obs, episode, step_in_episode, ret = env.reset([seed]), 0, 0, 0.0
+    while episode < n_episodes:
+        picture: Any = env.render()
+        if picture is None and render_mode == "rgb_array":
+            raise UserError("This environment gives no pictures: it does not support render_mode rgb_array.")
+        yield Frame(picture, episode, step_in_episode, ret)
+        step = env.step(agent.act(obs, deterministic))
+        obs, ret, step_in_episode = step.obs, ret + float(step.rewards[0]), step_in_episode + 1
+        if step.terminated[0] or step.truncated[0]:
+            episode, step_in_episode, ret = episode + 1, 0, 0.0

@@ -1,0 +1,163 @@
+"""What a training keeps: scores of the policy, records of its metrics, checkpoints to return to. Each is a hook."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from upswing.agent import Agent
+from upswing.config import TrainConfig, derive
+from upswing.engine.contract import Rollout
+from upswing.envs.contract import Episode, VectorEnv
+from upswing.envs.make import make_vector_env
+from upswing.evaluation import Evaluation, evaluate
+from upswing.hooks import Hook, Record, Request, Result, RunInfo
+from upswing.policies import load_policy_arrays
+from upswing.progress import Progress
+from upswing.run.checkpoint import load_checkpoint, load_model, save_checkpoint
+from upswing.run.directory import RunDirectory
+from upswing.seeds import evaluation_seeds, spawn_seeds
+
+if TYPE_CHECKING:
+    from upswing.training import Training
+
+
+class Crossing:
+    """Tells when a count of environment steps has passed another multiple of `every`; 0 means never."""
+
+    def __init__(self, every: int, start: int):
+        self.every, self.at = every, start
+
+    def passed(self, count: int) -> bool:
+        """Whether a multiple of `every` lies between the last call's count and this one's."""
+        before, self.at = self.at, count
+        return self.every > 0 and count // self.every > before // self.every
+
+
+class Evaluator(Hook):
+    """Scores the policy every eval_freq steps and after the last update, in environments of its own."""
+
+    def __init__(self, config: TrainConfig, best: float | None = None):
+        self.config, self.best = config, best
+        self.n_envs = min(config.n_eval_envs, config.n_eval_episodes)
+        self.seed = spawn_seeds(config.seed, 0).evaluation
+        self.env: VectorEnv | None = None
+        self.scored: tuple[int, Evaluation] | None = None  # after how many steps, and what
+
+    def on_start(self, info: RunInfo) -> None:
+        """Note when to evaluate."""
+        self.last = info.derived.total_timesteps
+        self.due = Crossing(info.derived.eval_freq, info.start_timesteps)
+
+    def on_iteration(self, record: Record, agent: Agent) -> Request | None:
+        """The score as metrics, when it is due."""
+        steps = int(record["time/total_timesteps"] or 0)
+        if not self.due.passed(steps) and steps < self.last:
+            return None
+        score, goal = self.score(agent, steps), self.config.early_stop_reward
+        reached = goal is not None and score.mean_reward >= goal
+        return Request(
+            stop=f"evaluation reached a mean return of {score.mean_reward:g}" if reached else None,
+            best=self.note_best(score),
+            metrics=score_metrics(score),
+        )
+
+    def score(self, agent: Agent, steps: int) -> Evaluation:
+        """The policy's score after `steps`; measured once."""
+        if self.scored is None or self.scored[0] != steps:
+            self.env = self.env or make_vector_env(self.config, self.n_envs, evaluation=True)
+            seeds = evaluation_seeds(self.seed, steps, self.n_envs)
+            config = self.config
+            score = evaluate(agent, self.env, config.n_eval_episodes, seeds, config.eval_deterministic)
+            self.scored = (steps, score)
+        return self.scored[1]
+
+    def note_best(self, score: Evaluation) -> bool:
+        """Whether `score` is at least as good as every one before, which it is measured against from now on."""
+        if self.best is not None and score.mean_reward < self.best:
+            return False
+        self.best = score.mean_reward
+        return True
+
+    def close(self) -> None:
+        """Close the evaluation environments."""
+        if self.env is not None:
+            self.env.close()
+
+
+def score_metrics(score: Evaluation) -> dict[str, float | None]:
+    """An evaluation under its metrics' tags."""
+    return {
+        "eval/mean_reward": score.mean_reward,
+        "eval/std_reward": score.std_reward,
+        "eval/mean_ep_length": score.mean_ep_length,
+        "eval/reward": score.mean_reward / score.mean_ep_length,
+        "eval/success_once": score.success_once,
+        "eval/success_at_end": score.success_at_end,
+        "eval/eval_s": score.seconds,
+    }
+
+
+class Recorder(Hook):
+    """Writes every iteration's metrics and finished episodes to the run directory and mirrors them to TensorBoard."""
+
+    def __init__(self, run: RunDirectory, config: TrainConfig):
+        self.run, self.config = run, config
+        self.episodes: list[Episode] = []
+        self.steps = 0
+
+    def on_start(self, info: RunInfo) -> None:
+        """Open the files, dropping records of steps that a resume will take again."""
+        self.records = RunWriter(self.run, self.config, info.start_timesteps)
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        """Remember the finished episodes."""
+        self.episodes, self.steps = rollout.episodes, num_timesteps
+
+    def on_iteration(self, record: Record, agent: Agent) -> None:
+        """Write the record."""
+        self.records.write(record, self.episodes)
+
+    def close(self) -> None:
+        """Close the files."""
+        self.records.close()
+
+
+class Checkpointer(Hook):
+    """Asks for a checkpoint every checkpoint_freq steps."""
+
+    def on_start(self, info: RunInfo) -> None:
+        """Note when to save."""
+        self.due = Crossing(info.derived.checkpoint_freq, info.start_timesteps)
+
+    def on_iteration(self, record: Record, agent: Agent) -> Request:
+        """A checkpoint, when it is due."""
+        return Request(checkpoint=self.due.passed(int(record["time/total_timesteps"] or 0)))
+
+
+def save(training: Training, best: bool = False) -> None:
+    """Write a checkpoint of `training` to its run directory; with `best`, mark it as the best one."""
+    mark = (training.progress.num_timesteps, best)
+    if training.run is None or training.saved == mark:
+        return
+    snapshot = training.engine.snapshot()
+    snapshot.state["progress"] = training.progress.to_json()
+    keep = training.config.keep_checkpoints
+    save_checkpoint(training.run, training.progress.num_timesteps, snapshot, keep=keep, best=best)
+    training.saved = mark
+
+
+def restore(training: Training) -> None:
+    """Continue `training` from its run's latest complete checkpoint; notices say what could not be restored."""
+    assert training.run is not None
+    snapshot, info = load_checkpoint(training.run, "latest")
+    training.notices += [*info.warnings, *training.engine.restore(snapshot)]
+    training.progress = Progress.from_json(snapshot.state["progress"])
+
+
+def start_from(training: Training, path: str) -> None:
+    """Begin with the weights and normalisation statistics saved at `path`; counters and optimiser stay fresh."""
+    arrays, _ = load_model(path)
+    load_policy_arrays(training.engine.policy, arrays)
+    training.engine.normalizer.load(arrays)
+    training.notices.append(f"Started from the weights of {path}.")

@@ -1,0 +1,179 @@
+"""The training loop: collect, update, record, and let the hooks speak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from upswing.agent import Agent
+from upswing.config import Derived, TrainConfig, check, derive, warnings
+from upswing.engine.contract import Engine
+from upswing.engine.make import make_engine, thread_limit
+from upswing.envs.contract import VectorEnv
+from upswing.errors import INTERRUPTED, TERMINATED, ConfigError, TrainingDiverged
+from upswing.hooks import Hook, HookCalls, Request, Result, RunInfo
+from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, save, score_metrics, start_from
+from upswing.progress import Progress, advance, after_request, hyper_at, make_record, schedules
+from upswing.run.directory import RunDirectory, create_run, open_run
+from upswing.run.signals import StopSignal
+from upswing.seeds import spawn_seeds
+
+SIGNAL_EXITS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED}
+
+
+@dataclass
+class Training:
+    """A training that can be continued: what it was asked to do, its engine, and how far it has come."""
+
+    config: TrainConfig
+    derived: Derived
+    engine: Engine
+    agent: Agent
+    notices: list[str]  # choices made and warnings, a sentence each
+    started: float  # time.perf_counter() when this process began with it
+    run: RunDirectory | None = None  # None: nothing is written
+    progress: Progress = field(default_factory=Progress)
+    begun_at: Progress = field(default_factory=Progress)  # where this process began
+    saved: tuple[int, bool] | None = None  # steps at the last checkpoint, and whether it was the best
+
+
+def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = True) -> Result:
+    """What a training by `config` ended with. It is written to a new run folder in `config.out_dir`.
+
+    `hooks` take part (see hooks.py). `trusted=False` refuses `module:Class` settings, for a config that a file brought.
+    """
+    training = prepare(config, trusted=trusted)
+    with closing(training.engine), create_run(training.config) as training.run:
+        return _to_the_end(training, hooks)
+
+
+def resume(
+    run_dir: str | Path, hooks: Sequence[Hook] = (), *, total_timesteps: int | None = None, trusted: bool = True
+) -> Result:
+    """What the continued training of `run_dir` ended with: exactly as if it had never stopped, where its environment
+    can be restored. `total_timesteps` above the original extends it; schedules keep their original horizon."""
+    with open_run(run_dir, lock=True) as run:
+        training = prepare(run.config(trusted=trusted), trusted=trusted)
+        with closing(training.engine):
+            training.run = run
+            restore(training)
+            if total_timesteps is not None:
+                training.derived = _extended(training, total_timesteps)
+            return _to_the_end(training, hooks)
+
+
+def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool = True) -> Training:
+    """A training that is ready to begin: environments, policy and engine made, nothing written yet.
+
+    `env` takes the place of the environments that `config` names.
+    """
+    started = time.perf_counter()
+    config = check(config)
+    engine, notices = make_engine(config, spawn_seeds(config.seed, config.n_envs), env, trusted=trusted)
+    agent = Agent(engine.policy, engine.normalizer)
+    training = Training(config, derive(config), engine, agent, [*warnings(config), *notices], started)
+    if config.checkpoint_path is not None:
+        start_from(training, config.checkpoint_path)
+    return training
+
+
+def learn(training: Training, hooks: Sequence[Hook]) -> str | None:
+    """Why training stopped before its budget, or None. Goes on from where `training` stands."""
+    engine, config, plan = training.engine, training.config, schedules(training.config)
+    calls = HookCalls(hooks)
+    stop = None
+    with StopSignal() as signal, thread_limit(config, engine.env.observation_space):
+        calls.on_start(_info(training))
+        while stop is None and training.progress.iteration < training.derived.iterations:
+            hyper = hyper_at(config, plan, training.progress)
+            rollout = engine.collect(calls.on_step)
+            calls.on_rollout(rollout, engine.num_timesteps)
+            stats = engine.update(rollout, hyper, calls.on_epoch)
+            training.progress = advance(training.progress, config, plan, rollout, stats, _elapsed(training))
+            record = make_record(training.progress, hyper, rollout, stats, _speed(training))
+            request = calls.on_iteration(record, training.agent)
+            training.progress = after_request(training.progress, request, record)
+            stop = request.stop or signal.reason
+            if request.checkpoint or request.best or signal.take_checkpoint_request():
+                save(training, best=request.best)
+    return stop
+
+
+def _to_the_end(training: Training, hooks: Sequence[Hook]) -> Result:
+    """Train with evaluation, records and checkpoints, and leave the run complete, whatever ends it."""
+    training.begun_at = training.progress
+    assert training.run is not None
+    evaluator = Evaluator(training.config, training.progress.best_mean_reward)
+    recorder = Recorder(training.run, training.config)
+    every_hook = [evaluator, *hooks, recorder, Checkpointer()]
+    with closing(evaluator), closing(recorder):
+        try:
+            stop = learn(training, every_hook)
+        except TrainingDiverged:
+            save(training)  # the engine kept the last finite weights
+            raise
+        best = False
+        if stop not in SIGNAL_EXITS:  # a signal leaves no time for an evaluation
+            score = evaluator.score(training.agent, training.progress.num_timesteps)
+            best = evaluator.note_best(score)
+            training.progress = after_request(training.progress, Request(best=best), score_metrics(score))
+        save(training, best=best)
+    result = _result(training, evaluator, stop)
+    for hook in every_hook:
+        hook.on_end(result)
+    return result
+
+
+def _extended(training: Training, total_timesteps: int) -> Derived:
+    taken = training.progress.num_timesteps
+    if total_timesteps <= taken:
+        raise ConfigError(
+            f"total_timesteps = {total_timesteps} is not beyond the {taken} steps that this run has already taken: "
+            f"give a larger number."
+        )
+    return derive(replace(training.config, total_timesteps=total_timesteps))
+
+
+def _elapsed(training: Training) -> float:
+    return training.begun_at.elapsed_s + time.perf_counter() - training.started
+
+
+def _speed(training: Training) -> float:
+    """Environment steps per second of collect and update time, of this process."""
+    steps = training.progress.num_timesteps - training.begun_at.num_timesteps
+    seconds = training.progress.train_time_s - training.begun_at.train_time_s
+    return steps / seconds if seconds > 0 else 0.0
+
+
+def _info(training: Training) -> RunInfo:
+    engine = training.engine
+    return RunInfo(
+        run_dir=str(training.run.path) if training.run else "",
+        config=training.config,
+        derived=training.derived,
+        engine=engine.name,
+        environment=engine.env.description,
+        device=str(training.agent.device),
+        n_parameters=sum(p.numel() for p in engine.policy.parameters()),
+        notices=tuple(training.notices),
+        start_timesteps=training.progress.num_timesteps,
+    )
+
+
+def _result(training: Training, evaluator: Evaluator, stop: str | None) -> Result:
+    progress = training.progress
+    return Result(
+        run_dir=str(training.run.path) if training.run else "",
+        total_timesteps=progress.num_timesteps,
+        steps_per_second=_speed(training),
+        mean_reward=evaluator.scored[1].mean_reward if evaluator.scored else None,
+        best_mean_reward=progress.best_mean_reward,
+        train_time_s=progress.train_time_s,
+        wall_time_s=_elapsed(training),
+        iterations=progress.iteration,
+        stopped=stop,
+        exit_code=SIGNAL_EXITS.get(stop or "", 0),
+    )
