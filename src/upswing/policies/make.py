@@ -40,11 +40,11 @@ def make_policy(
     """
     kind = _policy_class(config.policy, trusted)
     kwargs = _resolved(config.policy_kwargs, trusted)
-    refuse_misplaced(kwargs)
+    if issubclass(kind, NetworkPolicy):
+        refuse_misplaced(kwargs)
     if config.use_sde:
         kwargs["use_sde"] = True
-    if not issubclass(kind, NetworkPolicy):
-        _check_call(kind, observation_space, action_space, kwargs)
+    _check_call(kind, observation_space, action_space, kwargs)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator_seed)
         return kind(observation_space, action_space, **kwargs)

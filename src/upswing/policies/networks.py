@@ -156,9 +156,10 @@ class MultiInputPolicy(NetworkPolicy):
             raise ConfigError(
                 f"policy = {type(self).__name__} reads Dict observations, but the environment's are {space}: choose {better}."
             )
-        return {
-            key: reader(part, self.options.normalize_images) for key, part in space.spaces.items() if key != ACTION_MASK
-        }, ""
+        parts = {key: part for key, part in space.spaces.items() if key != ACTION_MASK}
+        if not parts:
+            raise ConfigError(f"the environment's observations hold nothing but the mask, {space}: add an array to learn from.")
+        return {key: reader(part, self.options.normalize_images) for key, part in parts.items()}, ""
 
     def _extractor_kwargs(self) -> dict[str, Any]:
         kwargs = super()._extractor_kwargs()
