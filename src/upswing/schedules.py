@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from upswing.errors import ConfigError
 
@@ -55,6 +56,7 @@ class Schedule:
     value_at: Callable[[float], float]
     start: float
     adaptive: Adaptive | None = None
+    lowest: float = 0.0  # over the whole run; of a callable, at its start, middle and end
 
     def __call__(self, remaining: float) -> float:
         return float(self.value_at(remaining))
@@ -62,52 +64,83 @@ class Schedule:
 
 def parse_schedule(setting: Setting, field: str, allow_adaptive: bool = False) -> Schedule:
     """The schedule that `setting` describes; `field` names it in errors. Raises ConfigError."""
+    if isinstance(setting, Schedule):
+        return setting
     if callable(setting):
-        return Schedule(setting, float(setting(1.0)))
-    if isinstance(setting, int | float) and not isinstance(setting, bool):
+        return _called(setting, field)
+    try:
+        schedule = _parse(setting, allow_adaptive)
+    except ValueError:
+        schedule = None
+    if schedule is None or not math.isfinite(schedule.start) or not math.isfinite(schedule.lowest):
+        raise _unreadable(field, setting, allow_adaptive)
+    return schedule
+
+
+def _parse(setting: object, allow_adaptive: bool) -> Schedule | None:
+    """The schedule that a number or a text describes; None or a ValueError where it describes none."""
+    if isinstance(setting, Real) and not isinstance(setting, bool):
         return _constant(float(setting))
     if not isinstance(setting, str):
-        raise _unreadable(field, setting, allow_adaptive)
+        return None
     text = setting.strip()
     if text.startswith("lin_"):  # RL-Zoo's spelling
         text = "linear:" + text[4:]
     kind, _, rest = text.partition(":")
+    if not rest:
+        return _constant(float(text))
+    if kind == "piecewise":
+        return _piecewise(rest)
+    numbers = [float(part) for part in rest.split(":")]
+    if not all(math.isfinite(number) for number in numbers):
+        return None
+    if kind == "linear" and len(numbers) <= 2:
+        return _between(*numbers, blend=lambda remaining: remaining)
+    if kind == "cosine" and len(numbers) <= 2:
+        return _between(*numbers, blend=lambda remaining: 0.5 * (1.0 - math.cos(math.pi * remaining)))
+    if kind == "adaptive" and allow_adaptive and len(numbers) <= 4:
+        return _adaptive(Adaptive(*numbers))
+    return None
+
+
+def _called(setting: Callable[[float], float], field: str) -> Schedule:
+    """The schedule of a user's callable, after a look at its start, middle and end."""
     try:
-        if not rest:
-            return _constant(float(text))
-        if kind == "piecewise":
-            return _piecewise(rest)
-        numbers = [float(part) for part in rest.split(":")]
-        if kind == "linear" and len(numbers) <= 2:
-            return _between(*numbers, blend=lambda remaining: remaining)
-        if kind == "cosine" and len(numbers) <= 2:
-            return _between(*numbers, blend=lambda remaining: 0.5 * (1.0 - math.cos(math.pi * remaining)))
-        if kind == "adaptive" and allow_adaptive and len(numbers) <= 4:
-            adaptive = Adaptive(*numbers)
-            return Schedule(lambda remaining: adaptive.start, adaptive.start, adaptive)
-    except ValueError:
-        pass
-    raise _unreadable(field, setting, allow_adaptive)
+        values = [float(setting(remaining)) for remaining in (1.0, 0.5, 0.0)]
+    except Exception as error:
+        raise ConfigError(
+            f"{field}: the callable fails for a remaining progress between 1 and 0 ({type(error).__name__}: {error}): "
+            f"let it return a number there."
+        ) from error
+    if not all(math.isfinite(value) for value in values):
+        raise ConfigError(f"{field}: the callable returns {values} at the start, middle and end: let all be finite.")
+    return Schedule(setting, values[0], lowest=min(values))
 
 
 def _constant(value: float) -> Schedule:
-    return Schedule(lambda remaining: value, value)
+    return Schedule(lambda remaining: value, value, lowest=value)
 
 
 def _between(start: float, end: float = 0.0, *, blend: Callable[[float], float]) -> Schedule:
-    return Schedule(lambda remaining: end + (start - end) * blend(remaining), start)
+    return Schedule(lambda remaining: end + (start - end) * blend(remaining), start, lowest=min(start, end))
 
 
 def _piecewise(text: str) -> Schedule:
     points = sorted((float(at), float(value)) for at, _, value in (part.partition("=") for part in text.split(",")))
-    if points[0][0] != 0.0 or points[-1][0] > 1.0:
-        raise ValueError("the first point is at 0 and the last at most at 1")
+    if points[0][0] != 0.0 or points[-1][0] > 1.0 or not all(math.isfinite(value) for _, value in points):
+        raise ValueError("the first point is at 0, the last at most at 1, and all values are finite")
 
     def value_at(remaining: float) -> float:
         done = 1.0 - remaining
         return [value for at, value in points if at <= done + 1e-12][-1]
 
-    return Schedule(value_at, points[0][1])
+    return Schedule(value_at, points[0][1], lowest=min(value for _, value in points))
+
+
+def _adaptive(adaptive: Adaptive) -> Schedule:
+    if not (adaptive.target_kl > 0.0 and 0.0 < adaptive.lowest <= adaptive.start <= adaptive.highest):
+        raise ValueError("the target is above 0, and the start between the lowest and the highest rate")
+    return Schedule(lambda remaining: adaptive.start, adaptive.start, adaptive, lowest=adaptive.lowest)
 
 
 def _unreadable(field: str, setting: object, allow_adaptive: bool) -> ConfigError:

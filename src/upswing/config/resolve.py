@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +14,8 @@ from upswing.errors import ConfigError
 from upswing.schedules import parse_schedule
 
 DEFAULT_BATCH_SIZE = 64  # Stable-Baselines3's
+NOT_RELOADABLE = "<not reloadable: "
+"""What a text begins with that stands in a file for a Python object."""
 
 
 @dataclass(frozen=True)
@@ -84,34 +88,58 @@ def check(config: TrainConfig) -> TrainConfig:
         )
     for name in SCHEDULED:
         setting = getattr(config, name)
-        if setting is not None and parse_schedule(setting, name, name == "learning_rate").start < 0:
-            raise ConfigError(f"{name} = {setting!r} is negative: give a value of at least 0.")
-    if config.name is not None and (config.name in ("", ".", "..") or any(c in config.name for c in '/\\\0<>:"|?*')):
+        if setting is not None and parse_schedule(setting, name, name == "learning_rate").lowest < 0:
+            raise ConfigError(f"{name} = {setting!r} is or becomes negative: give values of at least 0.")
+    if not re.fullmatch(r"auto|cpu|mps|xpu|cuda(:\d+)?", config.device):
+        raise ConfigError(f"device = {config.device!r} is not known: choose auto, cpu, cuda or a numbered cuda:1.")
+    if config.name is not None and not is_folder_name(config.name):
         raise ConfigError(f"name = {config.name!r} cannot be a folder's name: use letters, digits, dots, - and _.")
     return config
 
 
+def is_folder_name(name: str) -> bool:
+    """Whether `name` is safe as the name of one visible folder: no path, no markup, no wildcard, not too long."""
+    return bool(re.fullmatch(r"[^\W.-][\w.+@=, -]{0,199}", name)) and not name.endswith((".", " "))
+
+
 def warnings(config: TrainConfig) -> list[str]:
     """What is legal in `config` but probably not meant, a sentence each."""
-    derived, found = derive(config), []
-    if derived.batch_size > derived.pool:
-        found.append(
-            f"batch_size {derived.batch_size} exceeds the rollout of n_envs × n_steps = {derived.pool} transitions: "
-            f"each epoch is one gradient step on all of them."
-        )
-    elif derived.pool % derived.batch_size:
-        found.append(
-            f"batch_size {derived.batch_size} does not divide the rollout of n_envs × n_steps = {derived.pool} transitions: "
-            f"the last minibatch of each epoch holds only {derived.pool % derived.batch_size}."
-        )
-    for name in WORDS:
-        value, sane = getattr(config, name), WORDS[name].sane
+    derived = derive(config)
+    found = _batch_warnings(config, derived)
+    for name, word in WORDS.items():
+        value = derived.batch_size if name == "batch_size" else getattr(config, name)
         if name in SCHEDULED and value is not None:
             value = parse_schedule(value, name, name == "learning_rate").start
-        if sane and isinstance(value, int | float) and not sane[0] <= value <= sane[1]:
-            effect = WORDS[name].low if value < sane[0] else WORDS[name].high
-            found.append(f"{name} = {value:g} is outside its usual range {sane[0]:g} to {sane[1]:g}. {effect}")
+        if word.sane and isinstance(value, int | float) and not word.sane[0] <= value <= word.sane[1]:
+            effect = word.low if value < word.sane[0] else word.high
+            found.append(
+                f"{name} = {value:g} is outside its usual range {word.sane[0]:g} to {word.sane[1]:g}. {effect}"
+            )
+    if config.early_stop_reward is not None and derived.n_evaluations == 0:
+        found.append("early_stop_reward has no effect, since nothing is evaluated before the end: lower eval_freq.")
+    if config.total_timesteps < derived.pool:
+        found.append(
+            f"total_timesteps {config.total_timesteps} is less than one rollout of n_envs × n_steps = {derived.pool} "
+            f"transitions: one whole rollout is taken."
+        )
     return found
+
+
+def _batch_warnings(config: TrainConfig, derived: Derived) -> list[str]:
+    rollout = f"the rollout of n_envs × n_steps = {derived.pool} transitions"
+    rest = derived.pool % derived.batch_size
+    if derived.batch_size > derived.pool:
+        return [f"batch_size {derived.batch_size} exceeds {rollout}: each epoch is one gradient step on all of them."]
+    if rest and config.n_minibatches is not None:
+        return [
+            f"n_minibatches {config.n_minibatches} does not divide {rollout}: each epoch has {derived.n_minibatches} "
+            f"minibatches of {derived.batch_size}, the last of {rest}."
+        ]
+    if rest:
+        return [
+            f"batch_size {derived.batch_size} does not divide {rollout}: the last minibatch of each epoch holds only {rest}."
+        ]
+    return []
 
 
 def canonical(name: str) -> str:
@@ -128,34 +156,68 @@ def canonical(name: str) -> str:
 
 def coerce(name: str, value: Any) -> Any:
     """`value` (a Python value, or a text from a flag) as field `name` wants it, inside its limits. Raises ConfigError."""
-    word, kinds = WORDS[name], str(FIELDS[name].type)
+    kinds = str(FIELDS[name].type)
+    if is_lost(value):
+        raise ConfigError(f"{name} was a Python object, {value!r}, which no file can hold: set {name} again.")
     if value is None or (isinstance(value, str) and value.lower() == "none" and "None" in kinds):
         if "None" not in kinds:
-            raise ConfigError(f"{name} needs a value: {word.help}")
+            raise ConfigError(f"{name} needs a value: {WORDS[name].help}")
         return None
     if name in SCHEDULED:
         parse_schedule(value, name, name == "learning_rate")
         return _number_or_same(value)
     if kinds.startswith("dict"):
-        if not isinstance(value, dict):
-            raise ConfigError(
-                f"{name} = {value!r} is not a table of settings: write key=value or JSON such as '{{\"key\": 1}}'."
-            )
-        return value
-    if kinds.startswith("bool"):
+        value = _table(name, value)
+    elif kinds.startswith("bool"):
         value = _boolean(name, value)
     elif kinds.startswith("int"):
         value = _integer(name, value)
     elif kinds.startswith("float"):
         value = _real(name, value)
-    elif word.choices and value not in word.choices:
+    else:
+        value = _text(name, value, may_be_code="type" in kinds)
+    return _within_limits(name, value)
+
+
+def is_lost(value: Any) -> bool:
+    """Whether `value` is, or holds, the stand-in of a Python object that a file could not keep."""
+    return any(text.startswith(NOT_RELOADABLE) for text in texts_in(value))
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a setting, however deep in its tables and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(each)
+
+
+def _within_limits(name: str, value: Any) -> Any:
+    word = WORDS[name]
+    if word.choices and value not in word.choices:
         raise ConfigError(f"{name} = {value!r} is not known: choose one of {', '.join(word.choices)}.")
-    if word.limits:
-        low, high = word.limits
-        if (low is not None and value < low) or (high is not None and value > high):
-            allowed = f"at least {low}" if high is None else f"between {low} and {high}"
-            raise ConfigError(f"{name} = {value} is impossible: give a value of {allowed}.")
+    low, high = word.limits or (None, None)
+    if (low is not None and value < low) or (high is not None and value > high):
+        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ConfigError(f"{name} = {value} is impossible: give a value of {allowed}.")
     return value
+
+
+def _table(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ConfigError(
+            f"{name} = {value!r} is not a table of settings: write key=value or JSON such as '{{\"key\": 1}}'."
+        )
+    return dict(value)
+
+
+def _text(name: str, value: Any, may_be_code: bool) -> Any:
+    if isinstance(value, str) and value.strip():
+        return value
+    if may_be_code and callable(value):
+        return value
+    raise ConfigError(f"{name} = {value!r} is not a text: {WORDS[name].help}")
 
 
 def _number_or_same(value: Any) -> Any:
