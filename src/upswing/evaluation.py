@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from upswing.agent import Agent
-from upswing.config import TrainConfig, check
+from upswing.config import TrainConfig, check, code_names, read_config
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.make import make_vector_env
-from upswing.errors import UserError
+from upswing.errors import ConfigError, UserError
 from upswing.policies import load_policy_arrays, make_policy
-from upswing.run.checkpoint import load_checkpoint
-from upswing.run.directory import open_run
+from upswing.progress import share
+from upswing.run.directory import find_run
+from upswing.run.model_file import load_model
 from upswing.seeds import evaluation_seeds, spawn_seeds
 
 
@@ -81,10 +82,15 @@ def summarize(episodes: list[Episode]) -> Evaluation:
     )
 
 
-def share(flags: list[bool | None]) -> float | None:
-    """The share of true ones among those that are known, None where none is."""
-    known = [flag for flag in flags if flag is not None]
-    return float(np.mean(known)) if known else None
+def load_config(run: str | Path, *, trusted: bool = True) -> TrainConfig:
+    """The configuration of the run at `run`. Code that it names (`module:Class`) is refused unless `trusted`."""
+    settings = read_config(run)
+    code = code_names(settings)
+    if code and not trusted:
+        raise ConfigError(
+            f"{run} names code to import ({', '.join(code)}): add --trust-code if you trust where it comes from."
+        )
+    return check(TrainConfig(**settings))
 
 
 def load_agent(
@@ -94,18 +100,16 @@ def load_agent(
 
     `which` is "best", "latest" or a step; None takes the best if there is one, else the latest.
     """
-    run = open_run(path)
-    config = check(TrainConfig(**run.settings(trusted=trusted)))
-    if which is None:
-        which = "best" if run.has_checkpoint("best") else "latest"
-    snapshot, info = load_checkpoint(run, which)
+    run = find_run(path)
+    config = load_config(run, trusted=trusted)
+    arrays, metadata = load_model(run, "preferred" if which is None else which)
     env = make_vector_env(config, 1, trusted=trusted, evaluation=True)
     policy = make_policy(config, env.observation_space, env.action_space, 0, trusted=trusted)
     normalizer = Normalizer(config, env.observation_space, 1)
     env.close()
-    load_policy_arrays(policy, snapshot.model)
-    normalizer.load(snapshot.model)
-    return Agent(policy, normalizer, seed), config, str(info.name)
+    load_policy_arrays(policy, arrays)
+    normalizer.load(arrays)
+    return Agent(policy, normalizer, seed), config, str(metadata.get("step", ""))
 
 
 def evaluate_run(

@@ -124,7 +124,8 @@ class HookCalls:
             self._note(hook, hook.on_step(view))
 
     def _on_epoch(self, view: EpochView) -> bool:
-        return all([hook.on_epoch(view) is not False for hook in self.hooks])
+        answers = [hook.on_epoch(view) for hook in self.hooks]  # every hook sees every epoch
+        return False not in answers
 
     def _note(self, hook: Hook, answer: bool | None) -> None:
         if answer is False:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from upswing.agent import Agent
-from upswing.config import TrainConfig, derive
+from upswing.config import TrainConfig, config_to_json
 from upswing.engine.contract import Rollout
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.make import make_vector_env
 from upswing.evaluation import Evaluation, evaluate
-from upswing.hooks import Hook, Record, Request, Result, RunInfo
+from upswing.hooks import Hook, Record, Request, RunInfo
 from upswing.policies import load_policy_arrays
 from upswing.progress import Progress
-from upswing.run.checkpoint import load_checkpoint, load_model, save_checkpoint
-from upswing.run.directory import RunDirectory
+from upswing.run.checkpoint import load_checkpoint, save_checkpoint
+from upswing.run.directory import RunDirectory, rewind
+from upswing.run.model_file import load_model
+from upswing.run.records import EPISODES, METRICS, RecordWriter
+from upswing.run.tensorboard import TensorBoardMirror
 from upswing.seeds import evaluation_seeds, spawn_seeds
 
 if TYPE_CHECKING:
@@ -101,26 +103,44 @@ def score_metrics(score: Evaluation) -> dict[str, float | None]:
 class Recorder(Hook):
     """Writes every iteration's metrics and finished episodes to the run directory and mirrors them to TensorBoard."""
 
-    def __init__(self, run: RunDirectory, config: TrainConfig):
-        self.run, self.config = run, config
+    def __init__(self, run: RunDirectory):
+        self.run = run
         self.episodes: list[Episode] = []
-        self.steps = 0
 
     def on_start(self, info: RunInfo) -> None:
-        """Open the files, dropping records of steps that a resume will take again."""
-        self.records = RunWriter(self.run, self.config, info.start_timesteps)
+        """Open the files."""
+        self.metrics = RecordWriter(self.run.path / METRICS)
+        self.finished = RecordWriter(self.run.path / EPISODES)
+        self.mirror = TensorBoardMirror(self.run.path, resumed_at=info.start_timesteps or None)
+        self.mirror.write_settings(config_to_json(info.config))
 
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
         """Remember the finished episodes."""
-        self.episodes, self.steps = rollout.episodes, num_timesteps
+        self.episodes = rollout.episodes
 
     def on_iteration(self, record: Record, agent: Agent) -> None:
-        """Write the record."""
-        self.records.write(record, self.episodes)
+        """Write the record and the episodes."""
+        self.metrics.write(record)
+        step = record["time/total_timesteps"]
+        self.finished.write(*(_episode_record(episode, step) for episode in self.episodes))
+        self.mirror.write(record)
 
     def close(self) -> None:
-        """Close the files."""
-        self.records.close()
+        """Close the files; safe before they were opened."""
+        for name in ("metrics", "finished", "mirror"):
+            if hasattr(self, name):
+                getattr(self, name).close()
+
+
+def _episode_record(episode: Episode, step: float | int | None) -> dict[str, Any]:
+    return {
+        "total_timesteps": step,
+        "env": episode.env,
+        "return": episode.ret,
+        "length": episode.length,
+        "success_once": episode.success_once,
+        "success_at_end": episode.success_at_end,
+    }
 
 
 class Checkpointer(Hook):
@@ -142,8 +162,9 @@ def save(training: Training, best: bool = False) -> None:
         return
     snapshot = training.engine.snapshot()
     snapshot.state["progress"] = training.progress.to_json()
-    keep = training.config.keep_checkpoints
-    save_checkpoint(training.run, training.progress.num_timesteps, snapshot, keep=keep, best=best)
+    config = training.config
+    meta = {"config": config_to_json(config), "engine": training.engine.name, "threads": config.threads}
+    save_checkpoint(training.run, training.progress.num_timesteps, snapshot, meta, config.keep_checkpoints, best)
     training.saved = mark
 
 
@@ -153,6 +174,7 @@ def restore(training: Training) -> None:
     snapshot, info = load_checkpoint(training.run, "latest")
     training.notices += [*info.warnings, *training.engine.restore(snapshot)]
     training.progress = Progress.from_json(snapshot.state["progress"])
+    rewind(training.run, training.progress.num_timesteps)
 
 
 def start_from(training: Training, path: str) -> None:

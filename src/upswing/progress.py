@@ -14,7 +14,6 @@ import numpy as np
 from upswing.config import SCHEDULED, TrainConfig
 from upswing.engine.contract import Hyper, Rollout, UpdateStats
 from upswing.envs.contract import Episode
-from upswing.evaluation import share
 from upswing.hooks import Record, Request
 from upswing.schedules import Schedule, parse_schedule
 
@@ -69,7 +68,12 @@ def hyper_at(config: TrainConfig, plan: dict[str, Schedule], progress: Progress)
 
 
 def advance(
-    progress: Progress, config: TrainConfig, plan: dict[str, Schedule], rollout: Rollout, stats: UpdateStats, elapsed_s: float
+    progress: Progress,
+    config: TrainConfig,
+    plan: dict[str, Schedule],
+    rollout: Rollout,
+    stats: UpdateStats,
+    elapsed_s: float,
 ) -> Progress:
     """The progress after an iteration that collected `rollout` and did `stats`."""
     adaptive = plan["learning_rate"].adaptive
@@ -95,9 +99,7 @@ def after_request(progress: Progress, request: Request, record: Mapping[str, flo
     return dataclasses.replace(progress, best_mean_reward=best, changes=progress.changes | dict(request.changes))
 
 
-def make_record(
-    progress: Progress, hyper: Hyper, rollout: Rollout, stats: UpdateStats, fps_mean: float
-) -> Record:
+def make_record(progress: Progress, hyper: Hyper, rollout: Rollout, stats: UpdateStats, fps_mean: float) -> Record:
     """The iteration's metrics by tag, as metrics.py declares them."""
     figures = stats._asdict()
     update_s = figures.pop("update_s")
@@ -134,6 +136,12 @@ def peak_memory_mb() -> float:
     """Peak resident memory of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def share(flags: list[bool | None]) -> float | None:
+    """The share of true ones among those that are known, None where none is."""
+    known = [flag for flag in flags if flag is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _mean(values: Iterable[float]) -> float | None:

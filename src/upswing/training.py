@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from signal import Signals
 
 from upswing.agent import Agent
 from upswing.config import Derived, TrainConfig, check, derive, warnings
 from upswing.engine.contract import Engine
 from upswing.engine.make import make_engine, thread_limit
 from upswing.envs.contract import VectorEnv
+from upswing.envs.registry import env_name
 from upswing.errors import INTERRUPTED, TERMINATED, ConfigError, TrainingDiverged
+from upswing.evaluation import load_config
 from upswing.hooks import Hook, HookCalls, Request, Result, RunInfo
 from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, save, score_metrics, start_from
 from upswing.progress import Progress, advance, after_request, hyper_at, make_record, schedules
-from upswing.run.directory import RunDirectory, create_run, open_run
+from upswing.run.directory import RunDirectory, create_run, open_run, write_config
 from upswing.run.signals import StopSignal
 from upswing.seeds import spawn_seeds
 
@@ -46,8 +49,11 @@ def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = Tr
     `hooks` take part (see hooks.py). `trusted=False` refuses `module:Class` settings, for a config that a file brought.
     """
     training = prepare(config, trusted=trusted)
-    with closing(training.engine), create_run(training.config) as training.run:
-        return _to_the_end(training, hooks)
+    with closing(training.engine):
+        config = training.config
+        with create_run(config.out_dir, config.name, env_name(config.env), config.seed) as training.run:
+            write_config(training.run, config, engine=training.engine.name, derived=asdict(training.derived))
+            return _to_the_end(training, hooks)
 
 
 def resume(
@@ -55,8 +61,8 @@ def resume(
 ) -> Result:
     """What the continued training of `run_dir` ended with: exactly as if it had never stopped, where its environment
     can be restored. `total_timesteps` above the original extends it; schedules keep their original horizon."""
-    with open_run(run_dir, lock=True) as run:
-        training = prepare(run.config(trusted=trusted), trusted=trusted)
+    with open_run(run_dir) as run:
+        training = prepare(load_config(run, trusted=trusted), trusted=trusted, fresh=False)
         with closing(training.engine):
             training.run = run
             restore(training)
@@ -65,17 +71,18 @@ def resume(
             return _to_the_end(training, hooks)
 
 
-def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool = True) -> Training:
+def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool = True, fresh: bool = True) -> Training:
     """A training that is ready to begin: environments, policy and engine made, nothing written yet.
 
-    `env` takes the place of the environments that `config` names.
+    `env` takes the place of the environments that `config` names. Without `fresh`, checkpoint_path is not read: the
+    weights come from elsewhere.
     """
     started = time.perf_counter()
     config = check(config)
     engine, notices = make_engine(config, spawn_seeds(config.seed, config.n_envs), env, trusted=trusted)
     agent = Agent(engine.policy, engine.normalizer)
     training = Training(config, derive(config), engine, agent, [*warnings(config), *notices], started)
-    if config.checkpoint_path is not None:
+    if fresh and config.checkpoint_path is not None:
         start_from(training, config.checkpoint_path)
     return training
 
@@ -96,7 +103,7 @@ def learn(training: Training, hooks: Sequence[Hook]) -> str | None:
             record = make_record(training.progress, hyper, rollout, stats, _speed(training))
             request = calls.on_iteration(record, training.agent)
             training.progress = after_request(training.progress, request, record)
-            stop = request.stop or signal.reason
+            stop = request.stop or (Signals(signal.received).name if signal.received else None)
             if request.checkpoint or request.best or signal.take_checkpoint_request():
                 save(training, best=request.best)
     return stop
@@ -107,7 +114,7 @@ def _to_the_end(training: Training, hooks: Sequence[Hook]) -> Result:
     training.begun_at = training.progress
     assert training.run is not None
     evaluator = Evaluator(training.config, training.progress.best_mean_reward)
-    recorder = Recorder(training.run, training.config)
+    recorder = Recorder(training.run)
     every_hook = [evaluator, *hooks, recorder, Checkpointer()]
     with closing(evaluator), closing(recorder):
         try:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import gymnasium
 import torch
 
 from upswing.config import TrainConfig
@@ -22,19 +23,20 @@ from upswing.seeds import Seeds
 def make_engine(
     config: TrainConfig, seeds: Seeds, env: VectorEnv | None = None, *, trusted: bool = True
 ) -> tuple[Engine, list[str]]:
-    """The engine for `config`, its environments reset and its policy initialised, and a sentence for each choice made."""
+    """The engine for `config`, its environments reset and its policy initialised, and a sentence for each choice made.
+
+    `env` takes the place of the environments that `config` names.
+    """
     env = env or make_vector_env(config, config.n_envs, trusted=trusted)
     policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
-    device = _device(config, has_images(env.observation_space))
-    policy.to(device)
+    policy.to(_device(config, env.observation_space))
     flatten_parameters(policy)
-    engine = TorchEngine(config, env, policy, seeds.envs, seeds.engine)
-    return engine, []
+    return TorchEngine(config, env, policy, seeds.envs, seeds.engine), []
 
 
-def _device(config: TrainConfig, images: bool) -> torch.device:
+def _device(config: TrainConfig, observation_space: gymnasium.Space) -> torch.device:
     if config.device == "auto":
-        return torch.device("cuda" if images and torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if has_images(observation_space) and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(config.device)
     except RuntimeError:
@@ -47,10 +49,10 @@ def _device(config: TrainConfig, images: bool) -> torch.device:
 
 
 @contextmanager
-def thread_limit(config: TrainConfig, images: bool) -> Iterator[None]:
+def thread_limit(config: TrainConfig, observation_space: gymnasium.Space) -> Iterator[None]:
     """Arithmetic limited to `config.threads` while inside: by default one thread, or every core for images."""
     before = torch.get_num_threads()
-    torch.set_num_threads(config.threads or ((os.cpu_count() or 1) if images else 1))
+    torch.set_num_threads(config.threads or ((os.cpu_count() or 1) if has_images(observation_space) else 1))
     try:
         yield
     finally:
