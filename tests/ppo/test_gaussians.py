@@ -9,6 +9,7 @@ import torch
 from torch.distributions import Normal, TransformedDistribution, kl_divergence
 from torch.distributions.transforms import TanhTransform
 
+from upswing.ppo import gaussians
 from upswing.ppo.gaussians import DiagGaussian, SquashedGaussian, StateDependentGaussian, positive_std
 
 MEAN = torch.tensor([[0.3, -1.2, 2.0], [0.0, 0.5, -3.0]])
@@ -98,6 +99,7 @@ def test_squashed_entropy_has_the_right_gradient_and_pulls_a_wide_gaussian_in():
 
 
 def test_quadrature_made_without_gradients_serves_training_too():
+    gaussians._quadrature.cache_clear()
     log_std = torch.zeros(3, requires_grad=True)
     with torch.inference_mode():
         SquashedGaussian(DiagGaussian(MEAN, log_std), LOW, HIGH).entropy()
@@ -155,6 +157,12 @@ def test_state_dependent_noise_sends_no_gradient_to_the_features():
     torch.testing.assert_close(reached, expected)
     distribution.entropy().sum().backward()
     assert latent.grad is None and (weight_std.grad > 0).all()
+
+
+def test_state_dependent_noise_never_vanishes():
+    distribution = StateDependentGaussian.from_latent(torch.zeros(1, 2), torch.zeros(1, 4), torch.ones(4, 2))
+    torch.testing.assert_close(distribution.std(), torch.full((1, 2), 1e-3))
+    assert torch.isfinite(distribution.log_prob(torch.zeros(1, 2))).all()
 
 
 def test_squashed_state_dependent_noise_uses_the_matrices():

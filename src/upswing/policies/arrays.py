@@ -26,7 +26,7 @@ def load_policy_arrays(policy: nn.Module, arrays: Mapping[str, np.ndarray]) -> N
     own = policy.state_dict()
     given = {name: array for name, array in arrays.items() if not name.startswith(NORMALIZER)}
     remedy = "use the policy and policy_kwargs it was trained with, or start without checkpoint_path."
-    for name in own.keys() | given.keys():
+    for name in (*own, *given):
         if name not in given:
             raise ConfigError(f"the saved policy has no {name}, which this one needs: {remedy}")
         if name not in own:

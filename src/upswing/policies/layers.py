@@ -27,21 +27,24 @@ class MlpLayers(NamedTuple):
 def mlp_layers(policy: ActorCritic) -> MlpLayers | None:
     """The layers of `policy`, or None where it is not a pure MLP over one float vector.
 
-    Not pure are images (even flattened: they are divided by 255), several arrays, one's own class or features
-    extractor, and an activation that is not in ACTIVATIONS.
+    Not pure are images (even flattened: they are divided by 255), several arrays, one's own computation, features
+    extractor or kind of layer, and an activation that is not in ACTIVATIONS.
     """
-    if not isinstance(policy, NetworkPolicy) or type(policy).forward is not NetworkPolicy.forward:
+    if not isinstance(policy, NetworkPolicy) or not _computes_as_usual(type(policy)):
         return None
     if type(policy.features) is not Flatten or not isinstance(policy.readers, Reader) or policy.readers.is_image:
         return None
-    names = [name for name, kind in ACTIVATIONS.items() if kind is policy.options.activation_class]
-    if not names:
+    kind = policy.options.activation_class
+    names = [name for name, known in ACTIVATIONS.items() if known is kind]
+    parts = (policy.trunk, policy.pi, policy.vf)
+    if not names or any(type(layer) not in (nn.Linear, kind) for part in parts for layer in part):
         return None
-    trunk, pi, vf = (_linears(part) for part in (policy.trunk, policy.pi, policy.vf))
+    trunk, pi, vf = ([layer for layer in part if isinstance(layer, nn.Linear)] for part in parts)
     return MlpLayers(
         trunk, [*pi, policy.action_head.net], [*vf, policy.value_net], names[0], bool(trunk), policy.action_head
     )
 
 
-def _linears(part: nn.Sequential) -> list[nn.Linear]:
-    return [layer for layer in part if isinstance(layer, nn.Linear)]
+def _computes_as_usual(kind: type[NetworkPolicy]) -> bool:
+    methods = ("forward", "get_distribution", "predict_values")
+    return all(getattr(kind, method) is getattr(NetworkPolicy, method) for method in methods)

@@ -158,7 +158,9 @@ class MultiInputPolicy(NetworkPolicy):
             )
         parts = {key: part for key, part in space.spaces.items() if key != ACTION_MASK}
         if not parts:
-            raise ConfigError(f"the environment's observations hold nothing but the mask, {space}: add an array to learn from.")
+            raise ConfigError(
+                f"the environment's observations hold nothing but the mask, {space}: add an array to learn from."
+            )
         return {key: reader(part, self.options.normalize_images) for key, part in parts.items()}, ""
 
     def _extractor_kwargs(self) -> dict[str, Any]:
