@@ -1,0 +1,67 @@
+"""Writing pictures to an mp4 or GIF file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from upswing.errors import StorageError, UserError
+
+FPS = 30  # for environments that do not say theirs
+
+
+def write_video(target: Path, pictures: Iterator[np.ndarray], fps: float) -> int:
+    """How many `pictures` [H, W, 3] uint8 were written to `target`, whose ending says mp4 or GIF.
+
+    The file appears when it is complete. Raises UserError where there is no picture, StorageError where the file
+    cannot be written.
+    """
+    import imageio.v2 as imageio
+
+    first = next(pictures, None)
+    if first is None:
+        raise UserError("There was nothing to record: no picture was drawn.")
+    partial = target.with_name(f".{target.stem}.partial{target.suffix}")
+    animated = target.suffix.lower() == ".gif"
+    options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0} if animated else {"fps": fps, "macro_block_size": 1}
+    n = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of imageio's, about its own past and future
+            with closing(imageio.get_writer(partial, mode="I", **options)) as writer:
+                for picture in chain([first], pictures):
+                    writer.append_data(even_sided(picture))
+                    n += 1
+        os.replace(partial, target)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written ({error.strerror or error}): choose another place.") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return n
+
+
+def even_sided(picture: np.ndarray) -> np.ndarray:
+    """`picture` with the last row and column repeated where that makes its sides even, which video needs."""
+    height, width = picture.shape[:2]
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def frames_per_second(env: Any) -> float:
+    """The pace at which an environment, given by its Gymnasium id, wants to be shown; FPS where it does not say."""
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    try:
+        spec = gymnasium.spec(env)
+        creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+        return float(getattr(creator, "metadata", {}).get("render_fps") or FPS)
+    except Exception:  # whatever a third party's registration does, a video at the usual pace is better than none
+        return FPS

@@ -1,0 +1,189 @@
+"""Published recipes by environment: plain data, each with its source and the return it is known to reach.
+
+The numbers are those of RL-Zoo (DLR-RM/rl-baselines3-zoo), file hyperparams/ppo.yml at commit 22e3ff2; what a recipe
+leaves out is Stable-Baselines3's default, which is also Upswing's. RL-Zoo's `normalize: true` scales observations
+and rewards. Expected returns are from its benchmark.md: one training each, deterministic policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from upswing.config import TrainConfig, canonical, coerce
+from upswing.errors import ConfigError
+
+ALTERNATIVES = ("batch_size", "n_minibatches")  # whoever sets one means to replace the other
+RL_ZOO = "RL-Zoo, hyperparams/ppo.yml"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe for one environment: settings that replace the defaults."""
+
+    settings: Mapping[str, Any]  # TrainConfig fields, env among them
+    source: str
+    expected: float  # mean return of the final, deterministic policy
+    expected_from: str
+    note: str = ""
+
+    @property
+    def total_timesteps(self) -> int:
+        """The recipe's budget, in environment steps."""
+        return self.settings["total_timesteps"]
+
+
+def _zoo(
+    env: str, expected: float, steps: int, *, entry: str = "", expected_from: str = "", note: str = "", **settings: Any
+) -> Preset:
+    benchmark = expected_from or f"RL-Zoo, benchmark.md, {entry or env}"
+    source = f"{RL_ZOO}, entry {entry or env}"
+    return Preset({"env": env, "total_timesteps": steps, **settings}, source, expected, benchmark, note)
+
+
+_LUNAR: dict[str, Any] = {
+    "n_envs": 16,
+    "n_steps": 1024,
+    "batch_size": 64,
+    "gae_lambda": 0.98,
+    "gamma": 0.999,
+    "n_epochs": 4,
+    "ent_coef": 0.01,
+}
+
+PRESETS: dict[str, Preset] = {
+    "CartPole-v1": _zoo(
+        "CartPole-v1",
+        500.0,
+        100_000,
+        n_envs=8,
+        n_steps=32,
+        batch_size=256,
+        gae_lambda=0.8,
+        gamma=0.98,
+        n_epochs=20,
+        learning_rate="linear:0.001",
+        clip_range="linear:0.2",
+    ),
+    "Acrobot-v1": _zoo(
+        "Acrobot-v1",
+        -73.5,
+        1_000_000,
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=16,
+        n_steps=256,
+        gae_lambda=0.94,
+        gamma=0.99,
+        n_epochs=4,
+    ),
+    "Pendulum-v1": _zoo(
+        "Pendulum-v1",
+        -172.2,
+        100_000,
+        n_envs=4,
+        n_steps=1024,
+        gae_lambda=0.95,
+        gamma=0.9,
+        n_epochs=10,
+        learning_rate=1e-3,
+        clip_range=0.2,
+        use_sde=True,
+        sde_sample_freq=4,
+    ),
+    "MountainCar-v0": _zoo(
+        "MountainCar-v0",
+        -110.4,
+        1_000_000,
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=16,
+        n_steps=16,
+        gae_lambda=0.98,
+        gamma=0.99,
+        n_epochs=4,
+    ),
+    "MountainCarContinuous-v0": _zoo(
+        "MountainCarContinuous-v0",
+        88.3,
+        20_000,
+        note="The published batch_size of 256 exceeds the rollout of 8, so that each epoch is one gradient step.",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=1,
+        n_steps=8,
+        batch_size=256,
+        gamma=0.9999,
+        learning_rate=7.77e-5,
+        ent_coef=0.00429,
+        clip_range=0.1,
+        n_epochs=10,
+        gae_lambda=0.9,
+        max_grad_norm=5.0,
+        vf_coef=0.19,
+        use_sde=True,
+        policy_kwargs={"log_std_init": -3.29, "ortho_init": False},
+    ),
+    "LunarLander-v3": _zoo(
+        "LunarLander-v3", 242.1, 1_000_000, expected_from="RL-Zoo, benchmark.md, LunarLander-v2", **_LUNAR
+    ),
+    "LunarLanderContinuous-v3": _zoo(
+        "LunarLanderContinuous-v3",
+        270.9,
+        1_000_000,
+        expected_from="RL-Zoo, benchmark.md, LunarLanderContinuous-v2",
+        **_LUNAR,
+    ),
+    "InvertedPendulum-v5": _zoo(
+        "InvertedPendulum-v5",
+        1000.0,
+        1_000_000,
+        entry="InvertedPendulum-v2",
+        expected_from="the environment's maximum; RL-Zoo publishes no return",
+        note="The published batch_size of 64 exceeds the rollout of 32, so that each epoch is one gradient step.",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=1,
+        n_steps=32,
+        batch_size=64,
+        gamma=0.999,
+        learning_rate=0.000222425,
+        ent_coef=1.37976e-07,
+        clip_range=0.4,
+        n_epochs=5,
+        gae_lambda=0.9,
+        max_grad_norm=0.3,
+        vf_coef=0.19816,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Settings after several layers were laid over each other, and which layer each came from."""
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, str] = field(default_factory=dict)
+
+    def over(self, upper: Mapping[str, Any], name: str) -> Layers:
+        """These settings with those of `upper` on top. Keyword arguments are merged key by key."""
+        settings, origin = dict(self.settings), dict(self.origin)
+        for this, other in (ALTERNATIVES, ALTERNATIVES[::-1]):
+            if upper.get(this) is not None and upper.get(other) is None:
+                settings.pop(other, None)
+                origin.pop(other, None)
+        for key, value in upper.items():
+            if key in ("env_kwargs", "policy_kwargs") and key in settings:
+                value = {**settings[key], **value}
+            settings[key], origin[key] = value, name
+        return Layers(settings, origin)
+
+
+def preset(env_id: str, **overrides: Any) -> TrainConfig:
+    """The configuration of the recipe for `env_id`, with `overrides` on top. Raises ConfigError where there is none."""
+    if env_id not in PRESETS:
+        raise ConfigError(f"There is no preset for {env_id}: choose one of {', '.join(PRESETS)}.")
+    given = {canonical(name): value for name, value in overrides.items()}
+    given = {name: coerce(name, value) for name, value in given.items()}
+    return TrainConfig(**Layers(dict(PRESETS[env_id].settings)).over(given, "overrides").settings)
