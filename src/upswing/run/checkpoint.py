@@ -254,10 +254,12 @@ def _point(folder: Path, name: str, step: int) -> None:
 
 
 def _prune(folder: Path, keep: int) -> None:
+    best = pointed_step(folder.parent, "best")
+    if best is None and os.path.lexists(folder / "best"):
+        return  # unreadable for now: rather keep too many than lose the best
     steps = checkpoint_steps(folder.parent)
-    spared = {*steps[-max(keep, 1) :], pointed_step(folder.parent, "latest"), pointed_step(folder.parent, "best")}
-    for step in steps:
-        if step not in spared:
+    for step in steps[: -max(keep, 1)]:
+        if step not in (best, pointed_step(folder.parent, "latest")):
             _delete(folder, step)
 
 

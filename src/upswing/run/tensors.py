@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from upswing.errors import StorageError
-from upswing.run.disk import parse_json
+from upswing.run.disk import json_bytes, parse_json
 from upswing.run.snapshot import Arrays
 
 SCHEMA = 1
@@ -25,7 +24,7 @@ _FORMAT = "upswing"  # the key of our metadata in the header
 def encode(arrays: Arrays, metadata: dict[str, Any] | None = None) -> bytes:
     """Safetensors bytes of `arrays`, with `metadata` as JSON in the header. Raises StorageError."""
     dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    header = None if metadata is None else {_FORMAT: json.dumps(metadata)}
+    header = None if metadata is None else {_FORMAT: json_bytes(metadata).decode()}
     try:
         return save(dense, header)
     except SafetensorError as error:
