@@ -14,7 +14,7 @@ def test_merging_batches_equals_the_moments_of_all_values():
         moments = merge(moments, batch)
     np.testing.assert_allclose(moments.mean, values.mean(axis=0))
     np.testing.assert_allclose(moments.var, values.var(axis=0))
-    assert moments.count == 100
+    assert moments.weight == 100
 
 
 def test_an_empty_batch_changes_nothing():

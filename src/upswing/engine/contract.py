@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from upswing.envs.contract import Episode, VectorEnv
+from upswing.envs.contract import Episode, Step, VectorEnv
 
 
 class Hyper(NamedTuple):
@@ -90,17 +90,22 @@ class StepView(NamedTuple):
     rewards: Any  # [N] raw
     dones: Any  # [N] bool
     episodes: list[Episode]
+    actions: Any = None  # [N] or [N, A] as the environments were given them
+    outcome: Step | None = None  # all that the environments answered; its arrays may be reused by the next step
 
 
 class Engine(Protocol):
     """Collects rollouts and updates the policy. State that outlives a call: policy, optimiser, normalisers, randomness."""
 
     policy: Any  # a torch module: upswing.policies.ActorCritic
+    normalizer: Any  # upswing.engine.normalizer.Normalizer
     env: VectorEnv
     name: str  # "torch" or "native"
+    num_timesteps: int  # environment steps since the start of training; may be set
 
     def collect(self, on_step: Callable[[StepView], bool | None] | None = None) -> Rollout:
-        """The next n_steps of every environment. `on_step` may return False to ask for a stop after this rollout."""
+        """The next n_steps of every environment. `on_step` may return False to ask for a stop after this rollout, or
+        raise to end the collecting at once; the engine can go on from there."""
         ...
 
     def update(
@@ -109,8 +114,12 @@ class Engine(Protocol):
         """The statistics of one PPO update on `rollout`. `on_epoch` may return False to end the epochs."""
         ...
 
-    def snapshot(self) -> Any:
-        """An upswing.run.Snapshot of weights, normalisers, optimiser, generators and environments."""
+    def reset(self, seeds: list[int] | None = None) -> None:
+        """Begin new episodes in every environment; `seeds` gives each its own. What was learned stays."""
+        ...
+
+    def snapshot(self, environments: bool = True) -> Any:
+        """An upswing.run.Snapshot of weights, normalisers, optimiser, generators and (where wanted) environments."""
         ...
 
     def restore(self, snapshot: Any) -> list[str]:

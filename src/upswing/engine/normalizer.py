@@ -91,7 +91,7 @@ def _part(obs: Observation, key: str) -> np.ndarray:
 
 def _read(arrays: Arrays, name: str, like: Moments) -> Moments:
     try:
-        mean, var, count = (arrays[f"{name}.{part}"] for part in Moments._fields)
+        mean, var, weight = (arrays[f"{name}.{part}"] for part in Moments._fields)
     except KeyError:
         raise StorageError(
             f"The checkpoint holds no {name} statistics, which normalize_obs or normalize_reward needs: turn that "
@@ -99,4 +99,4 @@ def _read(arrays: Arrays, name: str, like: Moments) -> Moments:
         ) from None
     if mean.reshape(-1).shape != like.mean.reshape(-1).shape:
         raise StorageError(f"The checkpoint's {name} statistics are for another observation space: start without it.")
-    return Moments(mean.reshape(like.mean.shape), var.reshape(like.var.shape), float(count[0]))
+    return Moments(mean.reshape(like.mean.shape), var.reshape(like.var.shape), float(weight[0]))

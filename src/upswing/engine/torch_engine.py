@@ -66,7 +66,12 @@ class TorchEngine:
         self.num_timesteps = 0
         self.noise: Tensor | None = None  # gSDE's exploration matrices
         self._rollout: Rollout | None = None  # storage, reused
-        self.obs = self.normalizer.observe(env.reset(env_seeds))
+        self.reset(env_seeds)
+
+    def reset(self, seeds: list[int] | None = None) -> None:
+        """Begin new episodes in every environment; what was learned stays."""
+        self.obs = self.normalizer.observe(self.env.reset(seeds))
+        self.normalizer.discounted[:] = 0.0
 
     # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,7 +100,7 @@ class TorchEngine:
                 endings.append((t, np.flatnonzero(ended), self.normalizer.scale(_copy(step.final_obs))))
             rollout.episodes += step.episodes
             if on_step is not None:
-                on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes))
+                on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
         self._value_endings(rollout, endings)
         rollout.raw_reward_mean = raw_reward / max(1, int(rollout.valid.sum()))
         rollout.env_s, rollout.collect_s = env_s, time.perf_counter() - start
@@ -106,8 +111,7 @@ class TorchEngine:
         """Actions [N, ...] for the environments; observation, action, log-probability and value are stored at row t."""
         obs = self._tensors(self.obs)
         distribution, values = self.policy(obs)
-        sample = distribution.sample if self.noise is None else _with_noise(distribution, self.noise)
-        actions = sample(self.sampling)
+        actions = distribution.sample(self.sampling, self.noise)
         if isinstance(obs, dict):
             for key, part in obs.items():
                 rollout.obs[key][t] = part
@@ -298,10 +302,10 @@ class TorchEngine:
 
     # ── state ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def snapshot(self) -> Snapshot:
-        """Weights, statistics, optimiser, generators, environments and the next observation."""
+    def snapshot(self, environments: bool = True) -> Snapshot:
+        """Weights, statistics, optimiser, generators and, where wanted, environments and the next observation."""
         rest = {
-            "environment": self.env.get_state(),
+            "environment": self.env.get_state() if environments else None,
             "obs": self.obs,
             "discounted": self.normalizer.discounted,
             "sampling": self.sampling.get_state().numpy(),
@@ -339,10 +343,6 @@ class TorchEngine:
     def close(self) -> None:
         """Close the environments."""
         self.env.close()
-
-
-def _with_noise(distribution: Any, noise: Tensor) -> Callable[[torch.Generator], Tensor]:
-    return lambda generator: distribution.sample(generator, noise)
 
 
 def _write(storage: Tensor, t: int, row: Any) -> None:

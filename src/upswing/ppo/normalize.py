@@ -14,7 +14,7 @@ class Moments(NamedTuple):
 
     mean: np.ndarray
     var: np.ndarray
-    count: float
+    weight: float  # how many values, the prior's included
 
 
 def no_moments(shape: tuple[int, ...]) -> Moments:
@@ -32,9 +32,9 @@ def merge(moments: Moments, batch: np.ndarray) -> Moments:
         return moments
     batch = batch.astype(np.float64, copy=False)
     mean, var = batch.mean(axis=0), batch.var(axis=0)
-    total = moments.count + n
+    total = moments.weight + n
     shift = mean - moments.mean
-    spread = moments.var * moments.count + var * n + shift**2 * (moments.count * n / total)
+    spread = moments.var * moments.weight + var * n + shift**2 * (moments.weight * n / total)
     return Moments(moments.mean + shift * (n / total), spread / total, total)
 
 
