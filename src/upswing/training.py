@@ -87,24 +87,27 @@ def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool 
     return training
 
 
-def learn(training: Training, hooks: Sequence[Hook]) -> str | None:
-    """Why training stopped before its budget, or None. Goes on from where `training` stands."""
+def learn(training: Training, hooks: Sequence[Hook], signal: StopSignal | None = None) -> str | None:
+    """Why training stopped before its budget, or None. Goes on from where `training` stands.
+
+    Without `signal` Ctrl-C is Python's own KeyboardInterrupt, at once.
+    """
     engine, config, plan = training.engine, training.config, schedules(training.config)
     calls = HookCalls(hooks)
     stop = None
-    with StopSignal() as signal, thread_limit(config, engine.env.observation_space):
+    with thread_limit(config, engine.env.observation_space):
         calls.on_start(_info(training))
         while stop is None and training.progress.iteration < training.derived.iterations:
-            hyper = hyper_at(config, plan, training.progress)
             rollout = engine.collect(calls.on_step)
             calls.on_rollout(rollout, engine.num_timesteps)
+            hyper = hyper_at(config, plan, training.progress)
             stats = engine.update(rollout, hyper, calls.on_epoch)
             training.progress = advance(training.progress, config, plan, rollout, stats, _elapsed(training))
             record = make_record(training.progress, hyper, rollout, stats, _speed(training))
             request = calls.on_iteration(record, training.agent)
             training.progress = after_request(training.progress, request, record)
-            stop = request.stop or (Signals(signal.received).name if signal.received else None)
-            if request.checkpoint or request.best or signal.take_checkpoint_request():
+            stop = request.stop or (Signals(signal.received).name if signal and signal.received else None)
+            if request.checkpoint or request.best or (signal and signal.take_checkpoint_request()):
                 save(training, best=request.best)
     return stop
 
@@ -118,7 +121,8 @@ def _to_the_end(training: Training, hooks: Sequence[Hook]) -> Result:
     every_hook = [evaluator, *hooks, recorder, Checkpointer()]
     with closing(evaluator), closing(recorder):
         try:
-            stop = learn(training, every_hook)
+            with StopSignal() as signal:
+                stop = learn(training, every_hook, signal)
         except TrainingDiverged:
             save(training)  # the engine kept the last finite weights
             raise

@@ -10,7 +10,7 @@ from torch import nn
 
 from upswing.errors import ConfigError
 
-NORMALIZER = "normalizer."  # prefix of the arrays that stand beside the parameters in a checkpoint
+NORMALIZER, OPTIMIZER = "normalizer.", "optimizer."  # prefixes of what stands beside the parameters in a model file
 
 
 def policy_arrays(policy: nn.Module) -> dict[str, np.ndarray]:
@@ -19,12 +19,12 @@ def policy_arrays(policy: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_policy_arrays(policy: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copies `arrays` into the parameters of `policy`, in place. Names that begin with NORMALIZER are passed over.
+    """Copies `arrays` into the parameters of `policy`, in place. Names that begin with NORMALIZER or OPTIMIZER are passed over.
 
     Raises ConfigError, before anything is changed, where a name is missing, unknown or of another shape.
     """
     own = policy.state_dict()
-    given = {name: array for name, array in arrays.items() if not name.startswith(NORMALIZER)}
+    given = {name: array for name, array in arrays.items() if not name.startswith((NORMALIZER, OPTIMIZER))}
     remedy = "use the policy and policy_kwargs it was trained with, or start without checkpoint_path."
     for name in (*own, *given):
         if name not in given:
