@@ -64,7 +64,7 @@ def head(state: RunState, words: Words, width: int) -> list[Text]:
     """Which training this is."""
     info = state.info
     assert info is not None
-    title = line(("Upswing  ", ACCENT), (_env(state), STRONG))
+    title = line(("Upswing  ", ACCENT), (state.env, STRONG))
     about = joined(
         [
             words.get(f"engine_{info.engine}", info.engine),
@@ -76,11 +76,6 @@ def head(state: RunState, words: Words, width: int) -> list[Text]:
         ]
     )
     return [spread(title, line((str(info.run_dir), DIM)), width), line((about, DIM))]
-
-
-def _env(state: RunState) -> str:
-    env = state.info.config.env if state.info else ""
-    return env if isinstance(env, str) else getattr(env, "__name__", str(env))
 
 
 def progress(state: RunState, words: Words, width: int) -> list[Text]:

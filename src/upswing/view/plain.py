@@ -49,10 +49,9 @@ class PlainView(Hook):
     def on_start(self, info: RunInfo) -> None:
         """Say what is being trained, and how."""
         self.state.start(info)
-        env = info.config.env
         self.say(
             self.words["plain_start"].format(
-                env=env if isinstance(env, str) else getattr(env, "__name__", env),
+                env=self.state.env,
                 description=info.environment,
                 engine=self.words.get(f"engine_{info.engine}", info.engine),
                 parameters=self.words["parameters"].format(n=count(info.n_parameters)),

@@ -78,6 +78,12 @@ class RunState:
             self._marks.append(self._now)
 
     @property
+    def env(self) -> str:
+        """The environment's name."""
+        env = self.info.config.env if self.info else ""
+        return env if isinstance(env, str) else getattr(env, "__name__", str(env))
+
+    @property
     def steps(self) -> int:
         """Environment steps since the start of the training."""
         return int(self.latest.get("time/total_timesteps") or (self.info.start_timesteps if self.info else 0))
