@@ -1,0 +1,192 @@
+"""From a configuration to its vector environment, and the choice that `vectorization = auto` makes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import SyncVectorEnv
+
+from upswing.config import TrainConfig
+from upswing.envs import native
+from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
+from upswing.envs.group import Factory
+from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
+from upswing.envs.registry import env_name, find_env, make_factory, making
+from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
+from upswing.errors import ConfigError
+
+TRANSPORT_S = 60e-6  # what a step of workers costs beside the environments' own time, at best
+WORTH = 1.2  # how many times faster workers must be before they are chosen
+MEASURE_S = 0.2
+
+
+def make_vector_env(
+    config: TrainConfig,
+    n_envs: int,
+    seeds: Sequence[int] | None = None,
+    *,
+    trusted: bool = True,
+    evaluation: bool = False,
+    render_mode: str | None = None,
+) -> VectorEnv:
+    """`n_envs` environments of `config`, stepped as `config.vectorization` says; its `description` tells how.
+
+    With `seeds` [n_envs] their first episodes have begun. With `evaluation`, auto does without worker processes.
+    `render_mode` is the first environment's. An untrusted config may not name code to import. Raises UserError.
+    """
+    kind = config.vectorization
+    if kind == "auto":
+        env = _automatic(config, n_envs, trusted, evaluation, render_mode)
+    elif kind == "native":
+        env = _required_native(config, n_envs, trusted)
+    elif kind == "gymnasium":
+        env = _gymnasium(config, n_envs, trusted, render_mode)
+    else:
+        env = _own(kind, config, _factories(config, n_envs, trusted, render_mode))
+    if seeds is not None:
+        env.reset(list(seeds))
+    return env
+
+
+def _factories(config: TrainConfig, n_envs: int, trusted: bool, render_mode: str | None = None) -> list[Factory]:
+    factories = [make_factory(config.env, config.env_kwargs, trusted=trusted)] * n_envs
+    if render_mode is not None:
+        factories[0] = make_factory(config.env, {**config.env_kwargs, "render_mode": render_mode}, trusted=trusted)
+    return factories
+
+
+def _own(kind: str, config: TrainConfig, factories: list[Factory]) -> SerialVectorEnv | WorkerVectorEnv:
+    if kind == "serial":
+        return SerialVectorEnv(factories, action_masks=config.action_masks)
+    return WorkerVectorEnv(
+        factories,
+        config.n_workers,
+        step_timeout_s=config.step_timeout_s,
+        max_restarts=config.max_worker_restarts,
+        action_masks=config.action_masks,
+    )
+
+
+def _native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorEnv | None:
+    """Compiled environments, where there are any of that name."""
+    named_in_module = isinstance(config.env, str) and ":" in config.env
+    env = find_env(config.env, trusted=trusted) if named_in_module else config.env
+    spec = native.find(env, config.env_kwargs)
+    return None if spec is None else native.NativeVectorEnv(spec, n_envs)
+
+
+def _required_native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorEnv:
+    env = _native(config, n_envs, trusted)
+    if env is None:
+        raise ConfigError(
+            f"vectorization = native, but there is no compiled {env_name(config.env)} with these env_kwargs: set it to "
+            f"auto."
+        )
+    return env
+
+
+def _gymnasium(config: TrainConfig, n_envs: int, trusted: bool, render_mode: str | None) -> GymnasiumVectorEnv:
+    """Gymnasium's own vector environment: the one that the id registers, otherwise a SyncVectorEnv."""
+    found = find_env(config.env, trusted=trusted)
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
+    if isinstance(found, EnvSpec):
+        spec = copy.deepcopy(found)
+        spec.disable_env_checker = True
+        with making(spec, config.env_kwargs):
+            envs = gymnasium.make_vec(spec, num_envs=n_envs, **{**config.env_kwargs, **rendering})
+    else:
+        envs = SyncVectorEnv(_factories(config, n_envs, trusted, render_mode))
+    return GymnasiumVectorEnv(envs, config.action_masks, config.step_timeout_s)
+
+
+def _automatic(config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None) -> VectorEnv:
+    """Compiled environments if there are any, otherwise whichever of this process and workers is faster."""
+    if render_mode is None and (compiled := _native(config, n_envs, trusted)) is not None:
+        return compiled
+    factories = _factories(config, n_envs, trusted, render_mode)
+    if evaluation or n_envs == 1 or render_mode is not None:
+        return _own("serial", config, factories)
+    if usable_cores() < 2:
+        return _serial_because("there is one core", config, factories)
+    return _faster(config, factories)
+
+
+def _serial_because(why: str, config: TrainConfig, factories: list[Factory]) -> SerialVectorEnv:
+    env = SerialVectorEnv(factories, action_masks=config.action_masks)
+    env.notices.append(f"vectorization auto: {env.description}, because {why}.")
+    return env
+
+
+def _faster(config: TrainConfig, factories: list[Factory]) -> VectorEnv:
+    """The faster way to step, measured with random actions; workers are only tried where they could pay."""
+    n_envs = len(factories)
+    n_workers = min(config.n_workers or usable_cores(), n_envs)
+    single = SerialVectorEnv(factories[:1], action_masks=config.action_masks)
+    one_s = step_seconds(single)
+    single.close()
+    serial_s, hoped_s = n_envs * one_s, math.ceil(n_envs / n_workers) * one_s + TRANSPORT_S
+    if serial_s < WORTH * hoped_s:
+        return _serial_because(f"a step of all takes {_ms(serial_s)}, too little for workers to pay", config, factories)
+    try:
+        pickled(factories)
+    except ConfigError as error:
+        return _serial_because(f"workers are impossible: {str(error)[0].lower()}{str(error)[1:-1]}", config, factories)
+    env = _own("workers", config, factories)
+    workers_s = step_seconds(env)
+    if serial_s < WORTH * workers_s:
+        env.close()
+        why = f"a step of all takes {_ms(serial_s)}, and {_ms(workers_s)} in {n_workers} worker processes"
+        return _serial_because(why, config, factories)
+    env.notices.append(
+        f"vectorization auto: {env.description}, because a step of all takes {_ms(workers_s)}, and {_ms(serial_s)} in "
+        f"this process."
+    )
+    return env
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.3g} ms"
+
+
+def step_seconds(env: Any, budget_s: float = MEASURE_S) -> float:
+    """Seconds that a step of all environments takes with random actions: the best of several stretches.
+
+    They are left in the middle of an episode, and with seeds of their own.
+    """
+    rng = np.random.default_rng(0)
+    obs: Observation = env.reset(list(range(env.n_envs)))
+    best, start = math.inf, time.perf_counter()
+    while best == math.inf or time.perf_counter() - start < budget_s:
+        spent, steps = 0.0, 0
+        while spent < budget_s / 5 and steps < 50:
+            actions = random_actions(env.action_space, obs, env.n_envs, rng)
+            before = time.perf_counter()
+            obs = env.step(actions).obs
+            spent += time.perf_counter() - before
+            steps += 1
+        best = min(best, spent / steps)
+    return best
+
+
+def random_actions(space: gymnasium.Space, obs: Observation, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Actions [n] or [n, A] drawn uniformly, from the valid ones where `obs` has a mask."""
+    if isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
+        heads = [int(space.n)] if isinstance(space, gymnasium.spaces.Discrete) else space.nvec.tolist()
+        keys = rng.random((n, sum(heads)))
+        if isinstance(obs, dict) and ACTION_MASK in obs:
+            keys = np.where(obs[ACTION_MASK], keys, -1.0)
+        chosen = [part.argmax(axis=1) for part in np.split(keys, np.cumsum(heads)[:-1], axis=1)]
+        return chosen[0] if isinstance(space, gymnasium.spaces.Discrete) else np.stack(chosen, axis=1)
+    if isinstance(space, gymnasium.spaces.MultiBinary):
+        return rng.integers(0, 2, (n, *space.shape)).astype(np.int8)
+    assert isinstance(space, gymnasium.spaces.Box)
+    low, high = (np.nan_to_num(bound, posinf=1.0, neginf=-1.0) for bound in (space.low, space.high))
+    return rng.uniform(low, high, (n, *space.shape)).astype(np.float32)
