@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -23,26 +23,32 @@ def write_video(target: Path, pictures: Iterator[np.ndarray], fps: float) -> int
     The file appears when it is complete. Raises UserError where there is no picture, StorageError where the file
     cannot be written.
     """
-    import imageio.v2 as imageio
-
     first = next(pictures, None)
     if first is None:
         raise UserError("There was nothing to record: no picture was drawn.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        n = _write(target, chain([first], pictures), fps)
+    except OSError as error:
+        raise StorageError(f"{target} cannot be written ({error.strerror or error}): choose another place.") from None
+    return n
+
+
+def _write(target: Path, pictures: Iterable[np.ndarray], fps: float) -> int:
+    import imageio.v2 as imageio
+
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")
     animated = target.suffix.lower() == ".gif"
     options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0} if animated else {"fps": fps, "macro_block_size": 1}
     n = 0
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of imageio's, about its own past and future
             with closing(imageio.get_writer(partial, mode="I", **options)) as writer:
-                for picture in chain([first], pictures):
+                for picture in pictures:
                     writer.append_data(even_sided(picture))
                     n += 1
         os.replace(partial, target)
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written ({error.strerror or error}): choose another place.") from None
     finally:
         partial.unlink(missing_ok=True)
     return n

@@ -1,0 +1,91 @@
+import gymnasium
+import pytest
+
+from upswing import TrainConfig, preset
+from upswing.config import check, derive
+from upswing.errors import ConfigError
+from upswing.presets import PRESETS, Layers
+
+# environment: steps, n_envs, n_steps, batch_size, n_epochs, gamma, gae_lambda, learning rate, clip range, normalised
+# (RL-Zoo, hyperparams/ppo.yml at commit 22e3ff2; what it leaves out is Stable-Baselines3's default)
+PUBLISHED = {
+    "CartPole-v1": (1e5, 8, 32, 256, 20, 0.98, 0.8, "linear:0.001", "linear:0.2", False),
+    "Acrobot-v1": (1e6, 16, 256, 64, 4, 0.99, 0.94, 3e-4, 0.2, True),
+    "Pendulum-v1": (1e5, 4, 1024, 64, 10, 0.9, 0.95, 1e-3, 0.2, False),
+    "MountainCar-v0": (1e6, 16, 16, 64, 4, 0.99, 0.98, 3e-4, 0.2, True),
+    "MountainCarContinuous-v0": (2e4, 1, 8, 256, 10, 0.9999, 0.9, 7.77e-5, 0.1, True),
+    "LunarLander-v3": (1e6, 16, 1024, 64, 4, 0.999, 0.98, 3e-4, 0.2, False),
+    "LunarLanderContinuous-v3": (1e6, 16, 1024, 64, 4, 0.999, 0.98, 3e-4, 0.2, False),
+    "InvertedPendulum-v5": (1e6, 1, 32, 64, 5, 0.999, 0.9, 0.000222425, 0.4, True),
+}
+OTHERS = {
+    "Pendulum-v1": {"use_sde": True, "sde_sample_freq": 4},
+    "MountainCarContinuous-v0": {
+        "ent_coef": 0.00429,
+        "max_grad_norm": 5,
+        "vf_coef": 0.19,
+        "use_sde": True,
+        "sde_sample_freq": -1,
+        "policy_kwargs": {"log_std_init": -3.29, "ortho_init": False},
+    },
+    "LunarLander-v3": {"ent_coef": 0.01},
+    "LunarLanderContinuous-v3": {"ent_coef": 0.01},
+    "InvertedPendulum-v5": {"ent_coef": 1.37976e-07, "max_grad_norm": 0.3, "vf_coef": 0.19816},
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_the_published_recipe(name):
+    config = check(preset(name))
+    found = (
+        config.total_timesteps,
+        config.n_envs,
+        config.n_steps,
+        config.batch_size or derive(config).batch_size,
+        config.n_epochs,
+        config.gamma,
+        config.gae_lambda,
+        config.learning_rate,
+        config.clip_range,
+        config.normalize_obs and config.normalize_reward,
+    )
+    assert found == PUBLISHED[name]
+    defaults = TrainConfig()
+    for field in ("ent_coef", "max_grad_norm", "vf_coef", "use_sde", "sde_sample_freq", "policy_kwargs", "target_kl"):
+        assert getattr(config, field) == OTHERS.get(name, {}).get(field, getattr(defaults, field)), field
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_for_an_environment_that_exists_and_says_what_to_expect(name):
+    recipe = PRESETS[name]
+    assert recipe.settings["env"] == name
+    assert gymnasium.spec(name).id == name
+    assert "RL-Zoo" in recipe.source
+    assert recipe.expected_from
+
+
+def test_overrides_win_and_replace_alternatives():
+    config = preset("CartPole-v1", num_envs=2, n_minibatches=4)
+    assert (config.n_envs, config.n_minibatches, config.batch_size, config.n_steps) == (2, 4, None, 32)
+    assert preset("CartPole-v1", batch_size=32).batch_size == 32
+
+
+def test_there_is_no_preset_for_everything():
+    with pytest.raises(ConfigError, match="There is no preset for Taxi-v4: choose one of CartPole-v1"):
+        preset("Taxi-v4")
+
+
+def test_python_does_not_use_presets_unasked():
+    assert TrainConfig(env="CartPole-v1").n_envs == 1
+
+
+def test_layers_remember_where_settings_come_from():
+    below = Layers().over({"batch_size": 64, "seed": 1, "env_kwargs": {"a": 1, "b": 1}}, "file")
+    above = below.over({"n_minibatches": 4, "env_kwargs": {"b": 2}}, "flags")
+    assert above.settings == {"seed": 1, "n_minibatches": 4, "env_kwargs": {"a": 1, "b": 2}}
+    assert above.origin == {"seed": "file", "n_minibatches": "flags", "env_kwargs": "flags"}
+    assert below.settings["batch_size"] == 64
+    both = below.over({"batch_size": 8, "n_minibatches": 4}, "flags")  # a contradiction is not hidden
+    assert both.settings["batch_size"] == 8
+    unset = below.over({"batch_size": None, "n_minibatches": 4}, "a run's config.json")
+    assert (unset.settings["batch_size"], unset.settings["n_minibatches"]) == (None, 4)
