@@ -56,6 +56,7 @@ class Group:
         self.observation_space: gymnasium.Space = self.plan.space
         self.action_space = encode_action_space(self.env_action_space)
         self.tallies = [Tally() for _ in self.envs]
+        self.infos: list[dict[str, Any]] = [{} for _ in self.envs]  # of the last step
         self.quarantines = [0] * len(self.envs)
 
     def attach(self, rows: Rows, current: Any = None) -> None:
@@ -94,12 +95,14 @@ class Group:
         if self._dirty:
             self._clean()
         rows, current, steps, tallies, write = self.rows, self.current, self._steps, self.tallies, self._write
+        infos = self.infos
         bad: list[int] = []
         masked = self.plan.source in (METHOD, INFO)
         try:
             for i, action in enumerate(self._for_envs(actions)):
                 current[0] = i
                 obs, reward, terminated, truncated, info = steps[i](action)
+                infos[i] = info
                 rows.rewards[i] = reward = float(reward)
                 tallies[i].add(reward, info)
                 if terminated or truncated:

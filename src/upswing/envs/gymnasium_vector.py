@@ -79,6 +79,7 @@ class GymnasiumVectorEnv:
         self._steps += 1
         actions = clip_to_space(actions, self.env_action_space)
         obs, rewards, terminated, truncated, info = self._call("step", lambda: self._step(actions))
+        self._info = info
         stepped = ~self._resetting
         terminated, truncated = (_numpy(end).astype(bool).reshape(-1) & stepped for end in (terminated, truncated))
         rewards, ended = np.where(stepped, _numpy(rewards).reshape(-1), 0.0), terminated | truncated
@@ -202,6 +203,12 @@ class GymnasiumVectorEnv:
             self._end_processes()
             raise EnvironmentFault(f"{type(self.envs.unwrapped).__name__} failed in {what}: {said}.") from error
 
+    @property
+    def infos(self) -> list[dict[str, Any]]:
+        """Each environment's info of the last step; where that ended an episode, the one of its end."""
+        last = [_info_of(self._info, i) for i in range(self.n_envs)]
+        return [info.get("final_info", info) for info in last]
+
     def get_state(self) -> dict[str, Any] | None:
         """What is needed to continue exactly, or None where it cannot be had: only SyncVectorEnv gives it."""
         envs = self.envs
@@ -301,6 +308,12 @@ def _without_numbers(obs: Observation, terminated: np.ndarray) -> Observation:
         for part in parts_of(obs):
             part[bad] = 0
     return obs
+
+
+def _info_of(info: dict[str, Any], i: int) -> dict[str, Any]:
+    """What `info`, arrays of all environments with masks of who spoke, holds of environment `i`."""
+    spoken = [key for key in info if f"_{key}" in info and info[f"_{key}"][i] and key not in FINAL_KEYS]
+    return {key: _info_of(info[key], i) if isinstance(info[key], dict) else info[key][i] for key in spoken}
 
 
 def _rows_of(final: Any, path: tuple[str, ...], rows: np.ndarray) -> np.ndarray:

@@ -33,6 +33,11 @@ class SerialVectorEnv:
         """The outcome of `actions` [N] or [N, A]. Raises EnvironmentFault where an environment fails."""
         return read_step(self._rows, *self._group.step(actions))
 
+    @property
+    def infos(self) -> list[dict[str, Any]]:
+        """Each environment's info of the last step."""
+        return self._group.infos
+
     def get_state(self) -> dict[str, Any] | None:
         """What is needed to continue exactly, or None where an environment cannot say."""
         states = self._group.get_state()
