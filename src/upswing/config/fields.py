@@ -82,7 +82,11 @@ class TrainConfig:
         choices=("auto", "serial", "workers", "gymnasium", "native"),
     )
     n_workers: int | None = word(
-        None, WORLD, "Worker processes; by default one per core, at most one per environment.", limits=(1, None)
+        None,
+        WORLD,
+        "Worker processes; by default one per core, at most one per environment.",
+        unit="processes",
+        limits=(1, None),
     )
     step_timeout_s: float = word(
         60.0,
@@ -128,7 +132,7 @@ class TrainConfig:
     rollout_rounding: str = word(
         "up",
         RUN,
-        "total_timesteps need not be a whole number of rollouts: complete the last one (up, as Stable-Baselines3) or "
+        "Where total_timesteps is no whole number of rollouts: complete the last one (up, as Stable-Baselines3) or "
         "leave it out (down, as ManiSkill).",
         choices=("up", "down"),
     )
@@ -293,7 +297,15 @@ class TrainConfig:
         sane=(0.003, 0.1),
         limits=(0, None),
     )
-    adam_eps: float = word(1e-5, LEARNING, "ε of Adam.", limits=(0, None))
+    adam_eps: float = word(
+        1e-5,
+        LEARNING,
+        "ε of Adam, which keeps steps finite where gradients are tiny.",
+        low="Noise in tiny gradients is blown up to full steps.",
+        high="Steps shrink towards those of plain gradient descent.",
+        sane=(1e-8, 1e-3),
+        limits=(0, None),
+    )
 
     # ── Normalisation ───────────────────────────────────────────────────────────────────────────────────────────
     normalize_obs: bool = word(
@@ -316,7 +328,12 @@ class TrainConfig:
         limits=(0, None),
     )
     n_eval_envs: int = word(
-        5, EVALUATION, "Environments that evaluate side by side.", limits=(1, None), aliases=("num_eval_envs",)
+        5,
+        EVALUATION,
+        "Environments that evaluate side by side.",
+        unit="environments",
+        limits=(1, None),
+        aliases=("num_eval_envs",),
     )
     n_eval_episodes: int = word(
         10,
@@ -332,7 +349,13 @@ class TrainConfig:
         None, EVALUATION, "Stop as soon as an evaluation's mean return reaches this."
     )
     stats_window_size: int = word(
-        100, EVALUATION, "rollout/ep_rew_mean and ep_len_mean are means over this many last episodes.", limits=(1, None)
+        100,
+        EVALUATION,
+        "Episodes that rollout/ep_rew_mean and ep_len_mean are means over: the last so many.",
+        unit="episodes",
+        low="The curve shows the luck of single episodes.",
+        high="The curve lags behind the policy.",
+        limits=(1, None),
     )
 
     # ── Saving ──────────────────────────────────────────────────────────────────────────────────────────────────
