@@ -1,0 +1,163 @@
+"""Collecting a rollout in compiled code: all of it with compiled environments, the policy's part with others."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from upswing.compiled.clock import nanoseconds
+from upswing.compiled.compiler import inline, kernel
+from upswing.engine.native.heads import sample
+from upswing.engine.native.layout import N_OUT, OUTPUT, POLICY, POLICY_LAYER, VALUE, VALUE_LAYER
+from upswing.engine.native.mlp import forward, refresh_shadow
+from upswing.engine.native.scaling import learn_rewards, merge, scale_obs
+from upswing.envs.native.stepping import advance
+from upswing.envs.native.vector import FUNCTION_TYPES, WORLD_TYPES
+
+TIMED_EVERY = 16  # steps: reading the clock at each would cost as much as a small environment
+
+INTEGERS, DOUBLES, FLOATS, FLAGS = types.int64[::1], types.float64[::1], types.float32[::1], types.boolean[::1]
+FLOATS_2, FLOATS_3, DOUBLES_2, FLAGS_2 = (
+    types.float32[:, ::1],
+    types.float32[:, :, ::1],
+    types.float64[:, ::1],
+    types.boolean[:, ::1],
+)
+STREAM = types.uint64[::1]
+
+POLICY_TYPES = (
+    types.int64[:, ::1],
+    INTEGERS,
+    FLOATS,
+    FLOATS,
+    FLOATS,
+    FLOATS,
+)  # layers head params shadow outputs slopes
+ROWS_TYPES = (FLOATS_3, FLOATS_3, FLOATS_2, FLOATS_2, FLOATS_2, FLAGS_2, FLAGS_2, FLOATS_2)
+MOMENT_TYPES = (DOUBLES, DOUBLES, DOUBLES)
+
+# entries of the counters of a native rollout
+N_EPISODES, ENV_NS, TIMED_STEPS = range(3)
+# entries of the scaling settings
+GAMMA, CLIP_OBS, CLIP_REWARD, SCALES_OBS, SCALES_REWARDS = range(5)
+
+
+@kernel(
+    types.float64(
+        *POLICY_TYPES, STREAM, *FUNCTION_TYPES, FLOATS, FLOATS, DOUBLES, types.int64, *WORLD_TYPES,
+        DOUBLES, *MOMENT_TYPES, *MOMENT_TYPES, DOUBLES,
+        *ROWS_TYPES, FLOATS_2, FLOATS_2, DOUBLES_2, INTEGERS, types.int64, types.int64,
+    )
+)  # fmt: skip
+def collect(
+    layers, head, params, shadow, outputs, slopes,
+    stream, step, reset, success, low, high, parameters, max_steps,
+    state, env_stream, raw_obs, elapsed, env_returns, succeeded,
+    scaling, obs_mean, obs_var, obs_count, return_mean, return_var, return_count, discounted,
+    obs, actions, log_probs, values, rewards, terminated, truncated, final_values,
+    current, final_obs, episodes, counters, first, last,
+):  # fmt: skip
+    """The sum of raw rewards of steps `first` to `last` of a rollout with compiled environments.
+
+    The rollout's rows [T, N, ...] are filled. `current` [N, n_obs] holds the observations as the policy sees them and
+    is left at those after the last step; `final_obs` [N + 1, n_obs] is scratch. `episodes` gets a row for each finished
+    one, counted in `counters`. Running the steps in several calls changes nothing.
+    """
+    policy = (layers, head, params, shadow, outputs, slopes)
+    functions, worlds = (step, reset, success), (state, env_stream, raw_obs, elapsed, env_returns, succeeded)
+    total, n_envs = 0.0, current.shape[0]
+    valid, action = np.ones(n_envs, np.bool_), np.empty(actions.shape[2], np.float32)
+    ended, ended_rows = np.zeros(n_envs, np.bool_), np.empty(n_envs, np.int64)
+    if first == 0:
+        refresh_shadow(layers, params, shadow)
+    for t in range(first, last):
+        obs[t] = current
+        act(policy, stream, current, actions[t], log_probs[t], values[t])
+        before = nanoseconds() if t % TIMED_EVERY == 0 else 0
+        n_ended = 0
+        for i in range(n_envs):
+            action[:] = actions[t, i]
+            reward, fell, cut = advance(
+                i, functions, action, low, high, parameters, worlds, max_steps, final_obs[n_ended], episodes, counters
+            )
+            total += reward
+            rewards[t, i], terminated[t, i], truncated[t, i] = np.float32(reward), fell, cut
+            final_values[t, i], ended[i] = np.float32(0.0), fell or cut
+            if fell or cut:
+                ended_rows[n_ended] = i
+                n_ended += 1
+        if t % TIMED_EVERY == 0:
+            counters[ENV_NS] += nanoseconds() - before
+            counters[TIMED_STEPS] += 1
+        if scaling[SCALES_REWARDS] != 0.0:
+            gamma, clip = scaling[GAMMA], scaling[CLIP_REWARD]
+            learn_rewards(return_mean, return_var, return_count, discounted, gamma, clip, rewards[t], ended, valid)
+        if scaling[SCALES_OBS] != 0.0:
+            merge(obs_mean, obs_var, obs_count, raw_obs, n_envs)
+            scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], raw_obs, current, n_envs)
+            scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], final_obs, final_obs, n_ended)
+        else:
+            current[:] = raw_obs
+        value_endings(policy, final_obs, ended_rows[:n_ended], final_values[t])
+    return total
+
+
+@inline
+def act(policy, stream, x, actions, log_probs, values):
+    """Sample an action for each observation x [N, n_obs], with its log-probability and the observation's value."""
+    layers, head, params, shadow, outputs, slopes = policy
+    n_envs, capacity = x.shape[0], outputs.size // columns(layers)
+    flat, n_outputs = x.reshape(-1), layers[head[POLICY_LAYER], N_OUT]
+    for start in range(0, n_envs, capacity):
+        rows = min(capacity, n_envs - start)
+        forward(layers, POLICY + VALUE, params, shadow, flat, start, rows, capacity, outputs, slopes)
+        y, v = layers[head[POLICY_LAYER], OUTPUT] * capacity, layers[head[VALUE_LAYER], OUTPUT] * capacity
+        for i in range(rows):
+            row = outputs[y + i * n_outputs : y + (i + 1) * n_outputs]
+            log_probs[start + i] = sample(head, params, row, stream, actions[start + i])
+            values[start + i] = outputs[v + i]
+
+
+@inline
+def value(policy, x, n, out):
+    """Write the values of the first `n` observations of x [·, n_obs] to `out`."""
+    layers, head, params, shadow, outputs, slopes = policy
+    capacity, flat = outputs.size // columns(layers), x.reshape(-1)
+    for start in range(0, n, capacity):
+        rows = min(capacity, n - start)
+        forward(layers, VALUE, params, shadow, flat, start, rows, capacity, outputs, slopes)
+        v = layers[head[VALUE_LAYER], OUTPUT] * capacity
+        out[start : start + rows] = outputs[v : v + rows]
+
+
+@inline
+def value_endings(policy, final_obs, ended_rows, final_values):
+    """Write the values of the true last observations to the rows [N] whose episodes ended."""
+    if ended_rows.size > 0:
+        found = np.empty(ended_rows.size, np.float32)
+        value(policy, final_obs, ended_rows.size, found)
+        for k in range(ended_rows.size):
+            final_values[ended_rows[k]] = found[k]
+
+
+@inline
+def columns(layers):
+    """How many columns the workspace has: all layers' outputs side by side, each in whole cache lines."""
+    last = layers[layers.shape[0] - 1]
+    return last[OUTPUT] + (last[N_OUT] + 15) // 16 * 16
+
+
+@kernel(types.void(*POLICY_TYPES, STREAM, FLOATS_2, FLOATS_2, FLOATS, FLOATS, types.boolean))
+def act_once(layers, head, params, shadow, outputs, slopes, stream, x, actions, log_probs, values, refresh):
+    """Sample an action for each observation x [N, n_obs]; `refresh` where the parameters have changed since."""
+    if refresh:
+        refresh_shadow(layers, params, shadow)
+    act((layers, head, params, shadow, outputs, slopes), stream, x, actions, log_probs, values)
+
+
+@kernel(types.void(*POLICY_TYPES, FLOATS_2, FLOATS, types.boolean))
+def value_once(layers, head, params, shadow, outputs, slopes, x, out, refresh):
+    """Write the values of the observations x [N, n_obs] to `out` [N]; `refresh` where the parameters have changed."""
+    if refresh:
+        refresh_shadow(layers, params, shadow)
+    value((layers, head, params, shadow, outputs, slopes), x, x.shape[0], out)
