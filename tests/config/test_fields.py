@@ -8,11 +8,55 @@ import pytest
 from upswing.config import ALIASES, FIELDS, SCHEDULED, WORDS, TrainConfig, check
 
 NUMBERS = [name for name, f in FIELDS.items() if str(f.type).startswith(("int", "float"))]
-KNOBS = ("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "ent_coef", "vf_coef")
-PROMISED = """env env_kwargs n_envs out_dir name checkpoint_path seed policy policy_kwargs total_timesteps learning_rate
-n_steps batch_size n_minibatches n_epochs gamma gae_lambda clip_range clip_range_vf normalize_advantage ent_coef vf_coef
-max_grad_norm target_kl normalize_obs normalize_reward eval_freq n_eval_envs n_eval_episodes eval_deterministic
-checkpoint_freq early_stop_reward device engine vectorization threads""".split()
+KNOBS = (
+    "learning_rate",
+    "n_steps",
+    "batch_size",
+    "n_epochs",
+    "gamma",
+    "gae_lambda",
+    "clip_range",
+    "ent_coef",
+    "vf_coef",
+)
+PROMISED = [
+    "env",
+    "env_kwargs",
+    "n_envs",
+    "out_dir",
+    "name",
+    "checkpoint_path",
+    "seed",
+    "policy",
+    "policy_kwargs",
+    "total_timesteps",
+    "learning_rate",
+    "n_steps",
+    "batch_size",
+    "n_minibatches",
+    "n_epochs",
+    "gamma",
+    "gae_lambda",
+    "clip_range",
+    "clip_range_vf",
+    "normalize_advantage",
+    "ent_coef",
+    "vf_coef",
+    "max_grad_norm",
+    "target_kl",
+    "normalize_obs",
+    "normalize_reward",
+    "eval_freq",
+    "n_eval_envs",
+    "n_eval_episodes",
+    "eval_deterministic",
+    "checkpoint_freq",
+    "early_stop_reward",
+    "device",
+    "engine",
+    "vectorization",
+    "threads",
+]
 STABLE_BASELINES3 = {
     "learning_rate": 3e-4,
     "n_steps": 2048,

@@ -43,7 +43,8 @@ def test_a_named_run_is_never_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "..", ".", "", "/etc/x", "a/b", "a\\b", "<script>", "a\0b", "a\nb", "-rf", ".hidden", "a*", "x "]
+    "name",
+    ["../evil", "..", ".", "", "/etc/x", "a/b", "a\\b", "<script>", "a\0b", "a\nb", "-rf", ".hidden", "a*", "x "],
 )
 def test_names_that_are_no_folder_are_refused(tmp_path, name):
     """Fault 49: path traversal and markup."""
@@ -69,7 +70,13 @@ def test_no_text_leads_out_of_the_parent(tmp_path, name, env):
 
 @pytest.mark.parametrize(
     ("env", "start"),
-    [("ALE/Pong-v5", "ALE-Pong-v5-"), ("my_envs:Foo-v0", "my_envs-Foo-v0-"), ("../../x", "x-"), ("<b>", "b-"), ("…", "env-")],
+    [
+        ("ALE/Pong-v5", "ALE-Pong-v5-"),
+        ("my_envs:Foo-v0", "my_envs-Foo-v0-"),
+        ("../../x", "x-"),
+        ("<b>", "b-"),
+        ("…", "env-"),
+    ],
 )
 def test_environment_names_become_plain(tmp_path, env, start):
     with create_run(tmp_path, None, env, 0) as run:
@@ -78,7 +85,7 @@ def test_environment_names_become_plain(tmp_path, env, start):
 
 def test_an_out_dir_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Creating a run in .*file/runs failed: part of the path is a file"):
+    with pytest.raises(StorageError, match=r"Creating a run in .*file/runs failed: part of the path is a file"):
         create_run(tmp_path / "file" / "runs", None, "A-v0", 0)
 
 

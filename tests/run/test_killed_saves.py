@@ -57,6 +57,30 @@ def test_a_kill_at_any_moment_leaves_the_last_complete_checkpoint(saved, tmp_pat
     assert seen == {30.0, 40.0}
 
 
+def test_the_disk_is_waited_for_in_the_right_order(run, snapshot, monkeypatch):
+    """Every part, then the manifest, then the folder, then the rename, then the parent, then the pointer."""
+    done: list[str] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def place(fd: int) -> str:
+        return str(Path(os.readlink(f"/proc/self/fd/{fd}")).relative_to(run / "checkpoints"))
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(f"fsync {place(fd)}"), fsync(fd)))
+    monkeypatch.setattr(os, "rename", lambda a, b: (done.append(f"{Path(a).name} -> {Path(b).name}"), rename(a, b)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append(f"-> {Path(b).name}"), replace(a, b)))
+    save_checkpoint(run, 40, snapshot(40), {}, keep=1)
+    parts = ("model.safetensors", "optimizer.safetensors", "environment.safetensors", "state.json", "manifest.json")
+    assert done == [
+        *(f"fsync .saving-40/{part}" for part in parts),
+        "fsync .saving-40",
+        ".saving-40 -> 40",
+        "fsync .",
+        f"fsync .latest.{os.getpid()}",
+        "-> latest",
+        "fsync .",
+    ]
+
+
 REFUSALS = [
     (errno.ENOSPC, "the disk is full: free some space"),
     (errno.EIO, "input/output error: check the disk"),

@@ -236,6 +236,6 @@ def test_a_log_that_is_a_link_is_never_written_through(tmp_path):
 
 
 def test_a_whole_iteration_s_metrics_fit(tmp_path):
-    record = {tag: 1.25 for tag in TAGS} | {STEP: 2048}
+    record = dict.fromkeys(TAGS, 1.25) | {STEP: 2048}
     write(tmp_path / METRICS, record)
     assert read_metrics(tmp_path).keys() == TAGS.keys()

@@ -33,7 +33,9 @@ def recorded(folder):
     """The same out of metrics.jsonl."""
     columns = read_metrics(folder)
     return {
-        tag: [(int(step), np.float32(value)) for step, value in zip(columns[STEP], column, strict=True) if value == value]
+        tag: [
+            (int(step), np.float32(value)) for step, value in zip(columns[STEP], column, strict=True) if value == value
+        ]
         for tag, column in columns.items()
         if not np.isnan(column).all()
     }
