@@ -53,7 +53,7 @@ def test_names_that_are_no_folder_are_refused(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_no_text_leads_out_of_the_parent(tmp_path, name, env):
     for wanted in (name, None):

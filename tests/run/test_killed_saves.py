@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from upswing.errors import StorageError
-from upswing.run.checkpoint import load_checkpoint, pointed_step, save_checkpoint
+from upswing.run.checkpoint import checkpoint_steps, load_checkpoint, pointed_step, save_checkpoint
 from upswing.run.directory import open_run
 from upswing.run.snapshot import Snapshot
 
@@ -26,7 +26,7 @@ def killed_runs(scenario: str, template: Path, out: Path) -> list[Path]:
     return sorted(out.iterdir())
 
 
-def marks(run: Path, which: str) -> set[float]:
+def marks(run: Path, which: str | int) -> set[float]:
     """The marks in all parts of one checkpoint: one only, if it is of one piece."""
     snapshot = load_checkpoint(run, which)[0]
     return {
@@ -45,6 +45,8 @@ def test_a_kill_at_any_moment_leaves_the_last_complete_checkpoint(saved, tmp_pat
     for run in killed_runs(scenario, saved, tmp_path / "killed"):
         if scenario != "again":  # between its two renames, only opening the run brings the old one back
             assert marks(run, "latest") in ({30.0}, {40.0}), run.name
+        for step in checkpoint_steps(run):  # what looks complete is complete
+            assert len(marks(run, step)) == 1, run.name
         with open_run(run):
             latest = marks(run, "latest")
             assert latest in ({30.0}, {40.0}), run.name
