@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 import types
 
@@ -54,8 +55,6 @@ def test_the_newest_run_is_the_default(upswing, asked, tmp_path, monkeypatch):
     for name in ("older", "newer"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "config.json").write_text("{}")
-    import os
-
     os.utime(tmp_path / "runs" / "older" / "config.json", (1, 1))
     upswing("resume", "-q")
     assert asked[-1]["run_dir"] == "runs/newer"
@@ -171,7 +170,9 @@ def test_watch_plays_in_a_window(upswing, evaluation, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def a_run(tmp_path):
+def a_run(tmp_path, monkeypatch):
+    for name in ("SDL_VIDEODRIVER", "MUJOCO_GL"):
+        monkeypatch.setenv(name, os.environ.get(name, "dummy" if name[0] == "S" else "egl"))
     (tmp_path / "config.json").write_text('{"config": {"env": "CartPole-v1"}}')
     return tmp_path
 
@@ -219,6 +220,7 @@ def test_a_failing_recording_leaves_nothing(tmp_path):
 def test_the_environments_own_pace():
     assert frames_per_second("CartPole-v1") == 50
     assert frames_per_second("Acrobot-v1") == 15
+    assert frames_per_second("InvertedPendulum-v5") == 25
     assert frames_per_second("nothing:Here-v0") == 30
     assert frames_per_second(None) == 30
 

@@ -104,10 +104,7 @@ def test_a_preset_is_used_and_said(upswing, asked):
         assert getattr(asked[-1]["config"], name) == value
     view = asked[-1]["hooks"][0]
     assert said.code == 0
-    assert view.state.notices == [
-        "Preset CartPole-v1 (RL-Zoo, hyperparams/ppo.yml, entry CartPole-v1): about 500 expected after 100,000 steps. "
-        "--no-preset uses the defaults instead."
-    ]
+    assert view.state.notices == ["Preset CartPole-v1 (RL-Zoo, expected return 500); --no-preset declines it."]
 
 
 def test_flags_replace_single_settings_of_a_preset(upswing, asked):
@@ -115,7 +112,7 @@ def test_flags_replace_single_settings_of_a_preset(upswing, asked):
     config = asked[-1]["config"]
     assert (config.n_envs, config.n_minibatches, config.batch_size, config.n_steps) == (4, 2, None, 32)
     assert config.policy_kwargs == {"net_arch": [8]}
-    assert "replaced by you: n_envs." in asked[-1]["hooks"][0].state.notices[0]
+    assert "Replaced by you: n_envs." in asked[-1]["hooks"][0].state.notices[0]
 
 
 def test_keyword_arguments_of_a_preset_are_merged(configured):

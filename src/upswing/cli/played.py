@@ -153,7 +153,7 @@ def _record(
     trust_code: bool,
 ) -> None:
     """Write a video of the policy of RUN: mp4, or an animated GIF when the name ends in .gif."""
-    from upswing.cli.video import frames_per_second, write_video
+    from upswing.cli.video import draw_without_display, frames_per_second, write_video
     from upswing.config import read_config
     from upswing.evaluation import play
 
@@ -161,6 +161,7 @@ def _record(
     target = Path(output) if output else Path(folder) / f"{Path(folder).name}.mp4"
     if target.suffix.lower() not in (".mp4", ".gif"):
         raise ConfigError(f"--output {target} is neither a video nor an animation: let its name end in .mp4 or .gif.")
+    draw_without_display()
     frames = play(
         folder,
         which=which_checkpoint(checkpoint),

@@ -76,11 +76,9 @@ def _about_recipe(recipe: str | None, layers: Layers) -> list[str]:
         return []
     preset = PRESETS[recipe]
     replaced = [name for name in preset.settings if layers.origin.get(name) in (FILE, FLAGS) and name != "env"]
-    yours = f"; replaced by you: {', '.join(replaced)}" if replaced else ""
-    return [
-        f"Preset {recipe} ({preset.source}): about {preset.expected:g} expected after "
-        f"{preset.total_timesteps:,} steps{yours}. --no-preset uses the defaults instead."
-    ]
+    yours = f" Replaced by you: {', '.join(replaced)}." if replaced else ""
+    origin = preset.source.partition(",")[0]
+    return [f"Preset {recipe} ({origin}, expected return {preset.expected:g}); --no-preset declines it.{yours}"]
 
 
 def _about_eval_freq(config: TrainConfig, layers: Layers) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from ctypes.util import find_library
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -66,8 +68,19 @@ def frames_per_second(env: Any) -> float:
     from gymnasium.envs.registration import load_env_creator
 
     try:
-        spec = gymnasium.spec(env)
-        creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
-        return float(getattr(creator, "metadata", {}).get("render_fps") or FPS)
+        entry = gymnasium.spec(env).entry_point
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        if "render_fps" in getattr(creator, "metadata", {}):
+            return float(creator.metadata["render_fps"])  # type: ignore[union-attr]
+        with closing(gymnasium.make(env)) as made:  # MuJoCo's environments know their pace once they are made
+            return float(made.metadata.get("render_fps") or FPS)
     except Exception:  # whatever a third party's registration does, a video at the usual pace is better than none
         return FPS
+
+
+def draw_without_display() -> None:
+    """Tell the libraries that draw, before they are imported, that pictures are wanted and no window is."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        software = find_library("EGL") is None and find_library("OSMesa") is not None
+        os.environ.setdefault("MUJOCO_GL", "osmesa" if software else "egl")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from upswing.metrics import METRICS, Band
@@ -56,7 +57,7 @@ def _beside_each_other(state: RunState, words: Words, width: int, room: int) -> 
         line(*evaluation(state, words)),
         line(*record_of(state, words)),
     ]
-    left = curve(state, words, left_width, max(6, min(26, room - 2)))
+    left = curve(state, words, left_width, max(6, min(36, room - 2)))
     return [*beside(left, right, left_width), Text("")]
 
 
@@ -82,7 +83,7 @@ def progress(state: RunState, words: Words, width: int) -> list[Text]:
     """How far it is, and how long it will take."""
     info = state.info
     assert info is not None
-    left = words["left"].format(time=duration(state.left_s))
+    left = words["left"].format(time=duration(state.left_s)) if state.left_s is not None else ""
     tail = f" {padded(percent(state.share), 6, right=True)}  "
     room = max(10, width - len(tail) - 16)
     numbers = joined(
@@ -107,7 +108,8 @@ def curve(state: RunState, words: Words, width: int, height: int) -> list[Text]:
     legend = line(("━━ ", LINE), (words["legend_rollout"], DIM), ("   ● ", MARK), (words["legend_eval"], DIM))
     if not line_points and not marks:
         empty = [Text("") for _ in range(height - 1)]
-        empty[(height - 2) // 2] = line((words["no_episode"], DIM))
+        indent = " " * max(0, (width - cell_len(words["no_episode"])) // 2)
+        empty[(height - 2) // 2] = line((indent + words["no_episode"], DIM))
         return [spread(title, legend, width), *empty]
     return [spread(title, legend, width), *chart(line_points, marks, state.total, width, height - 1)]
 

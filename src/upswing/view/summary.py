@@ -25,7 +25,8 @@ def summary(state: RunState, words: Words, width: int, height: int) -> list[Rend
     if state.info is None or state.result is None:
         return []
     closing = result_lines(state, words)
-    curve_height = max(7, min(14, height - len(closing) - 6))
+    below = sum(1 + cell_len(notice) // (width - 3) for notice in state.notices) + 2
+    curve_height = max(7, min(14, height - len(closing) - below - 4))
     top = [*head(state, words, width - 2), Text(""), *curve(state, words, width - 2, curve_height), Text("")]
     narrow = [fitted(Text.assemble(" ", text, no_wrap=True), width) for text in [*top, *closing]]
     return [*narrow, *notice_paragraphs(state)]
