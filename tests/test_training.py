@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -231,3 +232,30 @@ def test_evaluating_a_run_takes_the_best_checkpoint_unless_told(tmp_path):
     assert best.success_once is None
     with pytest.raises(StorageError, match="7"):
         upswing.evaluate_run(result.run_dir, which=7)
+
+
+def test_what_happens_to_the_environments_reaches_the_hooks(tmp_path):
+    class Listening(Hook):
+        heard = ()
+
+        def on_notice(self, sentence):
+            self.heard = (*self.heard, sentence)
+
+    hook = Listening()
+    train(small(tmp_path, env=NanNowAndThen, vectorization="serial"), [hook])
+    assert any("dropped" in sentence for sentence in hook.heard)
+
+
+class NanNowAndThen(gymnasium.Env):
+    """Once in a hundred steps its observation is not a number."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(1, np.nan if self.steps % 100 == 0 else 0, np.float32), 1.0, self.steps % 7 == 0, False, {}

@@ -20,7 +20,7 @@ from upswing.policies import load_policy_arrays, make_policy
 from upswing.progress import share
 from upswing.run.directory import find_run
 from upswing.run.model_file import load_model
-from upswing.seeds import evaluation_seeds, spawn_seeds
+from upswing.seeds import later_seeds, spawn_seeds
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def evaluate_run(
     n_envs = max(1, min(n_envs, n_episodes))
     env = make_vector_env(config, n_envs, trusted=trusted, evaluation=True)
     try:
-        seeds = evaluation_seeds(spawn_seeds(seed, 1).evaluation, 0, n_envs)
+        seeds = later_seeds(spawn_seeds(seed, 1).evaluation, 0, n_envs)
         return replace(evaluate(agent, env, n_episodes, seeds, deterministic), checkpoint=name)
     finally:
         env.close()

@@ -75,6 +75,9 @@ class Hook:
     def on_start(self, info: RunInfo) -> None:
         """Called once, before the first rollout."""
 
+    def on_notice(self, sentence: str) -> None:
+        """Called when something happened during training that a user should know, such as a worker's restart."""
+
     def on_step(self, view: StepView) -> bool | None:
         """Called after each step of all environments; False asks for a stop after this rollout."""
 
@@ -104,6 +107,12 @@ class HookCalls:
         """Tell every hook what is known at the start."""
         for hook in self.hooks:
             hook.on_start(info)
+
+    def on_notices(self, sentences: Sequence[str]) -> None:
+        """Tell every hook what happened."""
+        for sentence in sentences:
+            for hook in self.hooks:
+                hook.on_notice(sentence)
 
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
         """Show every hook the rollout."""

@@ -18,7 +18,7 @@ from upswing.run.directory import RunDirectory, rewind
 from upswing.run.model_file import load_model
 from upswing.run.records import EPISODES, METRICS, RecordWriter
 from upswing.run.tensorboard import TensorBoardMirror
-from upswing.seeds import evaluation_seeds, spawn_seeds
+from upswing.seeds import later_seeds, spawn_seeds
 
 if TYPE_CHECKING:
     from upswing.training import Training
@@ -68,7 +68,7 @@ class Evaluator(Hook):
         """The policy's score after `steps`; measured once."""
         if self.scored is None or self.scored[0] != steps:
             self.env = self.env or make_vector_env(self.config, self.n_envs, evaluation=True)
-            seeds = evaluation_seeds(self.seed, steps, self.n_envs)
+            seeds = later_seeds(self.seed, steps, self.n_envs)
             config = self.config
             score = evaluate(agent, self.env, config.n_eval_episodes, seeds, config.eval_deterministic)
             self.scored = (steps, score)
@@ -174,6 +174,9 @@ def restore(training: Training) -> None:
     snapshot, info = load_checkpoint(training.run, "latest")
     training.notices += [*info.warnings, *training.engine.restore(snapshot)]
     training.progress = Progress.from_json(snapshot.state["progress"])
+    if training.engine.env.get_state() is None:  # other episodes than those that the run began with
+        steps, config = training.progress.num_timesteps, training.config
+        training.engine.reset(later_seeds(config.seed, steps, config.n_envs))
     rewind(training.run, training.progress.num_timesteps)
 
 

@@ -23,8 +23,8 @@ def spawn_seeds(seed: int, n_envs: int) -> Seeds:
     return Seeds(_one(policy), _one(engine), [_one(child) for child in envs.spawn(n_envs)], _one(evaluation))
 
 
-def evaluation_seeds(base: int, num_timesteps: int, n_envs: int) -> list[int]:
-    """Seeds [n_envs] of the evaluation after `num_timesteps`; the same after a resume."""
+def later_seeds(base: int, num_timesteps: int, n_envs: int) -> list[int]:
+    """Seeds [n_envs] of environments that begin after `num_timesteps`: the same whenever that point is reached."""
     return [_one(child) for child in np.random.SeedSequence([base, num_timesteps]).spawn(n_envs)]
 
 

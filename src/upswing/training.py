@@ -12,7 +12,7 @@ from signal import Signals
 from upswing.agent import Agent
 from upswing.config import Derived, TrainConfig, check, derive, warnings
 from upswing.engine.contract import Engine
-from upswing.engine.make import make_engine, thread_limit
+from upswing.engine.make import make_engine, take_notices, thread_limit
 from upswing.envs.contract import VectorEnv
 from upswing.envs.registry import env_name
 from upswing.errors import INTERRUPTED, TERMINATED, ConfigError, TrainingDiverged
@@ -99,6 +99,7 @@ def learn(training: Training, hooks: Sequence[Hook], signal: StopSignal | None =
         calls.on_start(_info(training))
         while stop is None and training.progress.iteration < training.derived.iterations:
             rollout = engine.collect(calls.on_step)
+            calls.on_notices(take_notices(engine.env))
             calls.on_rollout(rollout, engine.num_timesteps)
             hyper = hyper_at(config, plan, training.progress)
             stats = engine.update(rollout, hyper, calls.on_epoch)

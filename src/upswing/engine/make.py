@@ -31,7 +31,16 @@ def make_engine(
     policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
     policy.to(_device(config, env.observation_space))
     flatten_parameters(policy)
-    return TorchEngine(config, env, policy, seeds.envs, seeds.engine), []
+    engine = TorchEngine(config, env, policy, seeds.envs, seeds.engine)
+    return engine, take_notices(env)
+
+
+def take_notices(env: VectorEnv) -> list[str]:
+    """What the environments have to say since the last call: choices made, workers restarted, episodes dropped."""
+    notices: list[str] = getattr(env, "notices", [])
+    taken = notices.copy()
+    notices.clear()
+    return taken
 
 
 def _device(config: TrainConfig, observation_space: gymnasium.Space) -> torch.device:
