@@ -60,6 +60,11 @@ class LiveView(Hook):
         with self._lock:
             self.state.start(info)
 
+    def on_notice(self, sentence: str) -> None:
+        """Take in what happened."""
+        with self._lock:
+            self.state.notices.append(sentence)
+
     def on_iteration(self, record: Record, agent: Any) -> None:
         """Take in one iteration."""
         with self._lock:

@@ -62,6 +62,10 @@ class PlainView(Hook):
         for notice in self.state.notices:
             self.say(f"· {notice}")
 
+    def on_notice(self, sentence: str) -> None:
+        """Say what happened."""
+        self.say(f"· {sentence}")
+
     def on_iteration(self, record: Record, agent: Any) -> None:
         """Say how far it is, when some time has passed or an evaluation was made."""
         self.state.add(record)
@@ -95,6 +99,9 @@ class QuietView(PlainView):
     """Writes nothing but the final line."""
 
     def on_start(self, info: RunInfo) -> None:
+        """Say nothing."""
+
+    def on_notice(self, sentence: str) -> None:
         """Say nothing."""
 
     def on_iteration(self, record: Record, agent: Any) -> None:
