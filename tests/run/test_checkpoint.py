@@ -73,6 +73,11 @@ def test_which_one_is_loaded(saved, snapshot, same):
     assert load_checkpoint(saved / "checkpoints" / "20")[1].step == 20
 
 
+def test_a_tilde_is_the_home_folder(saved, monkeypatch):
+    monkeypatch.setenv("HOME", str(saved.parent))
+    assert load_checkpoint("~/run")[1].step == 30
+
+
 def test_preferred_is_latest_where_nothing_is_best(run, snapshot):
     save_checkpoint(run, 5, snapshot(5), {}, keep=1)
     assert load_checkpoint(run, "preferred")[1].step == 5

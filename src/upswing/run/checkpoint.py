@@ -136,7 +136,7 @@ def first_intact(candidates: list[Path], load: Callable[[Path], Loaded], warn: W
 
 def find_checkpoints(source: str | os.PathLike[str], which: Which = "latest") -> list[Path]:
     """Folders to try, in this order, for checkpoint `which` of the run `source`; a checkpoint's folder gives itself."""
-    root = Path(source)
+    root = Path(source).expanduser()
     if root.is_file():
         refuse_pickle(root)
         raise StorageError(f"{root} is a file: give a run's folder or one of its checkpoints.")

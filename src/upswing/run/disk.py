@@ -54,7 +54,7 @@ def describe(error: OSError) -> str:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a new file and wait until the disk has it. Raises OSError, also where `path` exists already."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | _NO_LINKS
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         file.write(data)
         file.flush()
@@ -86,7 +86,7 @@ class AppendFile:
         self.path, self._warn, self._without = path, warn, without
         self._warned = False
         self._waiting = b""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | _NO_LINKS
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINKS
         self._fd = os.open(path, flags, 0o666)
 
     def append(self, data: bytes) -> None:
@@ -124,7 +124,7 @@ class AppendFile:
 
 def sync_folder(path: Path) -> None:
     """Wait until the disk knows which files `path` holds. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
@@ -135,7 +135,7 @@ def read_file(path: Path, limit: int) -> bytes:
     """The bytes of a regular file; a link, a device, or more than `limit` bytes is refused. Raises StorageError."""
     with storage_errors(f"Reading {path}"):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | _NO_LINKS | _NO_WAITING)
+            fd = os.open(path, os.O_RDONLY | _NO_LINKS | _NO_WAITING)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise StorageError(
