@@ -235,7 +235,6 @@ def test_code_in_a_file_is_named_and_needs_trust(toml):
     ],
 )
 def test_nothing_in_a_file_is_imported_or_evaluated(toml, tmp_path, monkeypatch, text):
-    """Fault 49."""
     (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     try:
@@ -248,7 +247,7 @@ def test_nothing_in_a_file_is_imported_or_evaluated(toml, tmp_path, monkeypatch,
 
 
 def test_a_yaml_file_is_not_even_parsed(toml):
-    """Fault 49: a tag that would run a program."""
+    """A tag that would run a program."""
     error_of(toml("!!python/object/apply:os.system ['touch executed']", "settings.yml"))
     error_of(toml("!!python/object/apply:os.system ['touch executed']"))
 

@@ -121,7 +121,7 @@ def test_saving_a_step_again_replaces_it(saved, snapshot, same):
 
 
 def test_weights_that_change_while_the_disk_is_slow_do_not_leak_in(run, snapshot, same, monkeypatch):
-    """Faults 5 and 6: what is saved is the moment of the call."""
+    """What is saved is the moment of the call."""
     live, slow, entered, go_on = snapshot(1), os.fsync, threading.Event(), threading.Event()
 
     def fsync(fd: int) -> None:
@@ -160,7 +160,7 @@ def damage_zero(path: Path) -> None:
 @pytest.mark.parametrize("damage", [damage_truncate, damage_flip, damage_zero])
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_a_damaged_latest_falls_back_with_a_warning(saved, snapshot, same, damage, name):
-    """Faults 10, 11 and 12, in every file."""
+    """In every file."""
     damage(saved / "checkpoints" / "30" / name)
     got, info = load_checkpoint(saved)
     same(got, snapshot(20))
@@ -199,7 +199,7 @@ def test_a_latest_without_its_manifest_falls_back_with_a_warning(saved):
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_missing_part_is_refused_and_named(saved, name):
-    """Fault 13: an incomplete copy is not silently replaced by an older checkpoint."""
+    """An incomplete copy is not silently replaced by an older checkpoint."""
     (saved / "checkpoints" / "30" / name).unlink()
     with pytest.raises(StorageError, match=f"lacks its {name.split('.')[0]}"):
         load_checkpoint(saved)
@@ -217,7 +217,7 @@ def rewrite_manifest(folder: Path, **changes: object) -> None:
 
 
 def test_a_model_without_its_normaliser_is_refused_and_named(run, snapshot):
-    """Fault 13, with checksums that are right."""
+    """With checksums that are right."""
     save_checkpoint(run, 1, snapshot(1), {}, keep=1)
     folder = run / "checkpoints" / "1"
     data = (folder / "model.safetensors").read_bytes()
@@ -254,7 +254,7 @@ def test_a_state_nested_without_end_is_damage_not_a_crash(saved):
 
 @pytest.mark.parametrize("name", [*PARTS, MANIFEST])
 def test_links_inside_a_checkpoint_are_refused(saved, tmp_path, name):
-    """Fault 48: even a link to the right content."""
+    """Even a link to the right content."""
     file = saved / "checkpoints" / "30" / name
     shutil.move(file, tmp_path / "outside")
     file.symlink_to(tmp_path / "outside")
@@ -278,7 +278,7 @@ def test_linked_folders_are_refused(saved, snapshot, tmp_path):
 
 @pytest.mark.parametrize("text", ["../../../etc", "/etc", "-1", "010", "٣٠", "30\n20", "", "9" * 63])
 def test_a_pointer_that_is_no_step_is_ignored(saved, text):
-    """Fault 48: a pointer is a number or nothing."""
+    """A pointer is a number or nothing."""
     (saved / "checkpoints" / "latest").write_text(text)
     assert load_checkpoint(saved)[1].step == 30
 

@@ -47,7 +47,7 @@ def test_a_named_run_is_never_overwritten(tmp_path):
     ["../evil", "..", ".", "", "/etc/x", "a/b", "a\\b", "<script>", "a\0b", "a\nb", "-rf", ".hidden", "a*", "x "],
 )
 def test_names_that_are_no_folder_are_refused(tmp_path, name):
-    """Fault 49: path traversal and markup."""
+    """Path traversal and markup."""
     with pytest.raises(ConfigError, match="cannot be a folder's name"):
         create_run(tmp_path / "runs", name, "A-v0", 0)
     assert list(tmp_path.iterdir()) == []
@@ -110,7 +110,7 @@ HOLD = "import sys; from upswing.run.directory import open_run; run = open_run(s
 
 
 def test_another_process_is_refused_until_the_first_is_gone_however_it_went(run):
-    """Fault 16; a lock left by a killed process is no lock."""
+    """A lock left by a killed process is no lock."""
     holder = subprocess.Popen([sys.executable, "-c", HOLD, run], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdin and holder.stdout
     with holder.stdin, holder.stdout:
@@ -156,7 +156,7 @@ def test_opening_clears_what_a_killed_save_left(saved):
 
 
 def test_rewinding_drops_everything_beyond_a_step(saved):
-    """Fault 37: nothing is recorded twice, no step goes backwards."""
+    """Nothing is recorded twice, no step goes backwards."""
     for name, key in ((METRICS, STEP), (EPISODES, "total_timesteps"), (FINDINGS, "total_timesteps")):
         writer = RecordWriter(saved / name)
         writer.write(*({key: step} for step in (10, 20, 25, 30)))

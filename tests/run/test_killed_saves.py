@@ -39,7 +39,7 @@ def marks(run: Path, which: str | int) -> set[float]:
 
 @pytest.mark.parametrize("scenario", ["new", "again"])
 def test_a_kill_at_any_moment_leaves_the_last_complete_checkpoint(saved, tmp_path, snapshot, scenario, monkeypatch):
-    """Faults 1 to 4: mid-write, after fsync, before a rename, during pruning; also of a step that exists already."""
+    """Mid-write, after fsync, before a rename, during pruning; also of a step that exists already."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # here only time would be lost by waiting for the disk
     seen = set()
     for run in killed_runs(scenario, saved, tmp_path / "killed"):
@@ -123,7 +123,7 @@ def refusal(run: Path, snapshot: Snapshot) -> StorageError | None:
 def test_a_disk_that_refuses_at_any_moment_leaves_old_checkpoints_intact(
     saved, snapshot, same, monkeypatch, number, sentence
 ):
-    """Faults 7, 8 and 9: a named error with its own exit code, and nothing old is touched."""
+    """A named error with its own exit code, and nothing old is touched."""
     n_refusals = 0
     for moment in range(1, 100):
         with monkeypatch.context() as disk:

@@ -101,7 +101,7 @@ def zipped(data: bytes) -> bytes:
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize("ending", [".pt", ".pth", ".pkl", ".zip", ".PKL", ".npz", "", ".safetensors"])
 def test_a_pickle_is_never_executed(tmp_path, protocol, ending):
-    """Fault 47: torch files, Stable-Baselines3's zips, VecNormalize's pickles, under their own name or another."""
+    """Torch files, Stable-Baselines3's zips, VecNormalize's pickles, under their own name or another."""
     executed, path = tmp_path / "executed", tmp_path / f"model{ending}"
     payload = pickle.dumps(Payload(executed), protocol=protocol)
     for data in (payload, zipped(payload)):
@@ -163,7 +163,6 @@ def test_strange_metadata_is_ignored(tmp_path, metadata):
 
 
 def test_a_bloated_header_is_refused_before_it_is_parsed(tmp_path):
-    """Fault 48."""
     path = tmp_path / "m.safetensors"
     path.write_bytes(with_header(b"{" + b" " * tensors.HEADER_LIMIT + b"}"))
     with pytest.raises(StorageError, match="header of 16777218 bytes"):
@@ -171,7 +170,7 @@ def test_a_bloated_header_is_refused_before_it_is_parsed(tmp_path):
 
 
 def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
-    """Fault 48: two gibibytes that take no room on the disk."""
+    """Two gibibytes that take no room on the disk."""
     path = tmp_path / "m.safetensors"
     with path.open("wb") as file:
         file.truncate(tensors.FILE_LIMIT + 1)
@@ -187,7 +186,7 @@ def test_a_link_is_not_followed(tmp_path, snapshot):
 
 
 def test_a_stripped_normaliser_is_named(tmp_path, snapshot):
-    """Fault 13, for a single file."""
+    """For a single file."""
     model = snapshot(1).model
     metadata = json.dumps({"tensors": sorted(model), "schema": 1})
     del model["normalizer.obs..mean"]

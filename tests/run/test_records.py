@@ -87,7 +87,7 @@ def test_a_later_line_of_the_same_step_adds_to_its_row(tmp_path):
 
 
 def test_a_log_that_goes_back_is_read_as_the_later_lines_have_it(tmp_path):
-    """Fault 37, for a log that was not cut."""
+    """For a log that was not cut."""
     write(tmp_path / METRICS, *({STEP: s, "a": s} for s in (10, 20, 30, 40)), {STEP: 30, "a": -3}, {STEP: 35, "a": -4})
     columns = read_metrics(tmp_path)
     np.testing.assert_array_equal(columns[STEP], [10, 20, 30, 35])
@@ -141,7 +141,7 @@ def test_foreign_nan_is_read_as_missing(tmp_path):
 
 
 def test_cutting_leaves_no_step_twice_or_backwards(tmp_path):
-    """Fault 37: a run killed at 40 and resumed from 20 tells one story."""
+    """A run killed at 40 and resumed from 20 tells one story."""
     path = tmp_path / METRICS
     write(path, *({STEP: step, "a": 1} for step in (10, 20, 30, 40)))
     with path.open("ab") as file:
@@ -179,7 +179,7 @@ class FullDisk:
 
 
 def test_a_full_disk_warns_once_and_catches_up_when_there_is_room(tmp_path, monkeypatch):
-    """Fault 38: training survives, and nothing is torn or lost."""
+    """Training survives, and nothing is torn or lost."""
     path, warned = tmp_path / METRICS, []
     writer = RecordWriter(path, warned.append)
     records = [{STEP: i, "train/loss": i / 7} for i in range(20)]
@@ -225,7 +225,7 @@ def test_an_fsync_that_fails_warns_too(tmp_path, monkeypatch):
 
 
 def test_a_log_that_is_a_link_is_never_written_through(tmp_path):
-    """Fault 48: a run from elsewhere must not make us append to, or shorten, another file."""
+    """A run from elsewhere must not make us append to, or shorten, another file."""
     precious = tmp_path / "precious"
     precious.write_text('{"time/total_timesteps":99}\nno newline')
     (tmp_path / METRICS).symlink_to(precious)

@@ -15,7 +15,7 @@ from upswing.run.signals import StopSignal
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)])
 def test_a_signal_only_sets_a_flag(number, code):
-    """Fault 18; Ctrl-C alike."""
+    """Ctrl-C alike."""
     before = signal.getsignal(number)
     with StopSignal() as signals:
         assert signals.received is None and signals.exit_code == 0
@@ -25,7 +25,6 @@ def test_a_signal_only_sets_a_flag(number, code):
 
 
 def test_sigusr1_asks_for_a_checkpoint_each_time_it_comes():
-    """Fault 20."""
     with StopSignal() as signals:
         assert not signals.take_checkpoint_request()
         for _ in range(2):
@@ -82,7 +81,6 @@ with StopSignal():
 
 
 def test_a_second_signal_ends_the_process_at_once():
-    """Fault 19."""
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=50, check=False)
     assert done.stdout == "still here\n" and done.returncode == TERMINATED
 
@@ -114,7 +112,7 @@ sys.exit(signals.exit_code)
 
 
 def test_a_signal_during_a_save_lets_it_finish(saved, snapshot, same):
-    """Fault 21: committed, as nothing was discarded."""
+    """Committed, as nothing was discarded."""
     here = os.path.dirname(__file__)
     done = subprocess.run([sys.executable, "-c", DURING_A_SAVE, saved, here], capture_output=True, check=False)
     assert done.returncode == TERMINATED, done.stderr

@@ -64,7 +64,7 @@ def test_a_tag_that_is_not_declared_is_not_shown(tmp_path):
 
 
 def test_a_resumed_run_continues_without_a_step_twice(tmp_path):
-    """Fault 37, in the mirror: killed at 50 with a checkpoint at 30."""
+    """In the mirror: killed at 50 with a checkpoint at 30."""
     write_both(tmp_path, [record_at(step, 1.0) for step in range(10, 60, 10)])
     cut_records(tmp_path / METRICS, 30)
     write_both(tmp_path, [record_at(step, 2.0) for step in range(40, 80, 10)], resumed_at=30)
@@ -98,7 +98,7 @@ def test_the_settings_are_shown_as_text(tmp_path):
 
 
 def test_a_corrupt_event_file_changes_no_report(tmp_path):
-    """Fault 36: the record is the truth."""
+    """The record is the truth."""
     write_both(tmp_path, [record_at(step) for step in (10, 20, 30)])
     before = read_metrics(tmp_path)
     (path,) = tmp_path.glob("events.out.tfevents.*")
@@ -112,7 +112,7 @@ def test_a_corrupt_event_file_changes_no_report(tmp_path):
 
 
 def test_a_disk_that_refuses_warns_once_and_training_goes_on(tmp_path, monkeypatch):
-    """Fault 38, for the mirror."""
+    """For the mirror."""
 
     def full(fd, data):
         raise OSError(errno.ENOSPC, "No space left on device")
