@@ -7,7 +7,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from upswing.cli import worlds
+from upswing.cli import known
 from upswing.cli.machine import Torch, extras, gpu_advice
 from upswing.cli.video import frames_per_second, write_video
 from upswing.errors import EnvironmentFault, StorageError, UserError
@@ -237,13 +237,13 @@ def test_envs(upswing, monkeypatch):
     for text in ("Classic control", "★ CartPole-v1", "Box2D", "MuJoCo", "★ Pendulum-v1", "HalfCheetah-v5"):
         assert text in said.out
     assert "GymV21" not in said.out
-    assert "Hopper-v3" not in said.out  # only raises
+    assert "Hopper-v3" not in said.out  # only the latest version
     filtered = upswing("envs", "CARTPOLE").out
     assert "CartPole-v1" in filtered
     assert "Pendulum" not in filtered
     said = upswing("envs", "nothing-like-it")
     assert (said.code, said.err.count("\n")) == (1, 1)
-    monkeypatch.setattr(worlds, "find_spec", lambda module: None)
+    monkeypatch.setattr(known, "find_spec", lambda module: None)
     assert "needs pip install 'upswing[mujoco]'" in upswing("envs", "hopper").out
 
 

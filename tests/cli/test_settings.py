@@ -107,6 +107,12 @@ def test_a_preset_is_used_and_said(upswing, asked):
     assert view.state.notices == ["Preset CartPole-v1 (RL-Zoo, expected return 500); --no-preset declines it."]
 
 
+def test_an_environment_without_its_version_has_its_preset(configured):
+    config = configured("CartPole")
+    assert (config.env, config.n_envs) == ("CartPole", 8)
+    assert configured("CartPole", "--no-preset") == TrainConfig(env="CartPole")
+
+
 def test_flags_replace_single_settings_of_a_preset(upswing, asked):
     upswing("train", "CartPole-v1", "--n-envs", "4", "--num-minibatches", "2", "--policy-kwargs", "net_arch=[8]", "-q")
     config = asked[-1]["config"]

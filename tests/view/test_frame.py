@@ -134,6 +134,13 @@ def test_an_interrupted_run_is_told_how_to_go_on(state, interrupted):
     assert "upswing resume 'runs/my run'" in text
 
 
+def test_commands_on_code_of_ones_own_ask_for_trust(state, result):
+    state.result = result
+    state.info = replace(state.info, config=replace(state.info.config, env="mine:World-v0"))
+    text = plain(part for part in summary(state, WORDS["en"], 120, 40) if hasattr(part, "plain"))
+    assert f"upswing watch {result.run_dir} --trust-code" in text
+
+
 def test_a_stop_says_why(state, result):
     state.result = replace(result, stopped="evaluation reached a mean return of 500")
     assert "evaluation reached a mean return of 500" in plain(

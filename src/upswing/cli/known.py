@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from itertools import groupby
+
 import rich_click as click
 from rich.console import Console
 from rich.table import Table
@@ -11,26 +14,44 @@ from upswing.cli.options import CONTEXT, DIM, written
 from upswing.errors import UserError
 from upswing.presets import PRESETS, RL_ZOO
 
+TITLES = {
+    "classic_control": "Classic control",
+    "box2d": "Box2D",
+    "mujoco": "MuJoCo",
+    "toy_text": "Toy text",
+    "jax": "JAX",
+}
+
 
 @click.command(context_settings=CONTEXT, short_help="List the environments that can be trained.")
 @click.argument("pattern", required=False, metavar="FILTER")
 def envs(pattern: str | None) -> None:
-    """List the registered Gymnasium environments, those whose name contains FILTER.
+    """List the environments that can be named, the latest version of each; with FILTER, those whose name contains it.
 
-    A star marks those that have a preset. Environments of other packages appear when the package registers itself
-    with Gymnasium; module:EnvId imports the module first.
+    A star marks those that have a preset. To train on an environment of one's own, write module:EnvId or module:Class.
     """
-    from upswing.cli.worlds import families
+    from upswing.envs.registry import list_environments
 
     console = Console(highlight=False)
-    found = families(pattern or "")
+    found = [item for item in list_environments() if (pattern or "").lower() in item.id.lower()]
     if not found:
         raise UserError(f"No environment's name contains {pattern!r}: upswing envs lists all of them.")
-    for family in found:
-        console.print(Text.assemble((family.title, "bold"), (f"  {family.missing}" if family.missing else "", DIM)))
-        for name in family.ids:
-            mark = ("★ ", "cyan") if name in PRESETS else "  "
-            console.print(Text.assemble("  ", mark, (name, DIM if family.missing else "")))
+    for kind, items in groupby(found, key=lambda item: item.kind):
+        console.print(Text.assemble((TITLES.get(kind, kind), "bold"), (_what_is_missing(kind), DIM)))
+        for item in items:
+            mark = ("★ ", "cyan") if item.id in PRESETS else "  "
+            console.print(Text.assemble("  ", mark, (item.id, "" if item.installed else DIM)))
+
+
+def _what_is_missing(kind: str) -> str:
+    """What has to be installed before environments of `kind` can be made; empty where nothing has."""
+    from upswing.envs.registry import SIMULATORS
+
+    simulator = next((s for s in SIMULATORS if s.kind == kind), None)
+    if simulator is None or find_spec(simulator.package) is not None:
+        return ""
+    wanted = f"'upswing[{simulator.extra}]'" if simulator.extra else simulator.project
+    return f"  needs pip install {wanted}"
 
 
 @click.command(context_settings=CONTEXT, short_help="List the published recipes, or show one.")

@@ -67,7 +67,7 @@ def _recipe(env: Any, preset: str | None, use_preset: bool) -> str | None:
         if preset not in PRESETS:
             raise ConfigError(f"There is no preset for {preset}: choose one of {', '.join(PRESETS)}.")
         return preset
-    return env if use_preset and env in PRESETS else None
+    return next((name for name in PRESETS if use_preset and env in (name, name.rpartition("-v")[0])), None)
 
 
 def _about_recipe(recipe: str | None, layers: Layers) -> list[str]:

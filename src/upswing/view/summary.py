@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from upswing.config import code_names, config_to_json
 from upswing.errors import INTERRUPTED, TERMINATED
 from upswing.hooks import Result
 from upswing.view.frame import curve, head
@@ -36,7 +37,7 @@ def result_lines(state: RunState, words: Words) -> list[Text]:
     """The result in figures, the run's folder, and commands to go on with."""
     result = state.result
     assert result is not None
-    commands = next_commands(result)
+    commands = next_commands(result, _trust(state))
     keys = ["final_return", "best_return", "took", "run_folder", *(key for key, _ in commands)]
     column = 2 + max(cell_len(words[key]) for key in keys)
 
@@ -69,16 +70,21 @@ def verdict(result: Result, words: Words) -> Text:
     return line(("✔ ", GOOD), (words["done"], STRONG))
 
 
-def next_commands(result: Result) -> list[tuple[str, str]]:
-    """Commands that make sense now, each after the key of its label."""
+def next_commands(result: Result, trust: str = "") -> list[tuple[str, str]]:
+    """Commands that make sense now, each after the key of its label; `trust` is added where a run's code is imported."""
     run = shlex.quote(result.run_dir)
     commands = [
-        ("next_watch", f"upswing watch {run}"),
-        ("next_eval", f"upswing eval {run} --episodes 100"),
+        ("next_watch", f"upswing watch {run}{trust}"),
+        ("next_eval", f"upswing eval {run} --episodes 100{trust}"),
         ("next_tensorboard", f"tensorboard --logdir {run}"),
     ]
     ended_early = result.exit_code in (INTERRUPTED, TERMINATED)
-    return [("next_resume", f"upswing resume {run}"), *commands] if ended_early else commands
+    return [("next_resume", f"upswing resume {run}{trust}"), *commands] if ended_early else commands
+
+
+def _trust(state: RunState) -> str:
+    """The flag that commands on this run need, where its settings name code of the user's own."""
+    return " --trust-code" if state.info and code_names(config_to_json(state.info.config)) else ""
 
 
 def notice_paragraphs(state: RunState) -> list[RenderableType]:
