@@ -12,7 +12,7 @@ class Seeds(NamedTuple):
 
     policy: int  # initial weights
     engine: int  # action sampling and minibatch order
-    envs: list[int]  # one a training environment
+    envs: list[int] | None  # one a training environment; None: they keep their own
     evaluation: int  # base of every evaluation's environments
 
 

@@ -54,7 +54,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int], seed: int):
+    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int] | None, seed: int):
         self.config, self.env = config, env
         self.policy = policy
         self.device = next(policy.parameters()).device
