@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from upswing.agent import Agent
-from upswing.config import TrainConfig, check, code_names, read_config
+from upswing.config import TrainConfig, check, read_config, refuse_code
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.make import make_vector_env
-from upswing.errors import ConfigError, UserError
+from upswing.errors import UserError
 from upswing.policies import load_policy_arrays, make_policy
 from upswing.progress import share
 from upswing.run.directory import find_run
@@ -85,11 +85,8 @@ def summarize(episodes: list[Episode]) -> Evaluation:
 def load_config(run: str | Path, *, trusted: bool = True) -> TrainConfig:
     """The configuration of the run at `run`. Code that it names (`module:Class`) is refused unless `trusted`."""
     settings = read_config(run)
-    code = code_names(settings)
-    if code and not trusted:
-        raise ConfigError(
-            f"{run} names code to import ({', '.join(code)}): add --trust-code if you trust where it comes from."
-        )
+    if not trusted:
+        refuse_code(settings, run)
     return check(TrainConfig(**settings))
 
 

@@ -18,6 +18,7 @@ from upswing.run.directory import RunDirectory, rewind
 from upswing.run.model_file import load_model
 from upswing.run.records import EPISODES, METRICS, RecordWriter
 from upswing.run.tensorboard import TensorBoardMirror
+from upswing.run.versions import changes
 from upswing.seeds import later_seeds, spawn_seeds
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def restore(training: Training) -> None:
     """Continue `training` from its run's latest complete checkpoint; notices say what could not be restored."""
     assert training.run is not None
     snapshot, info = load_checkpoint(training.run, "latest")
-    training.notices += [*info.warnings, *training.engine.restore(snapshot)]
+    before = {"versions": info.versions, "machine": info.machine}
+    training.notices += [*info.warnings, *changes(before), *training.engine.restore(snapshot)]
     training.progress = Progress.from_json(snapshot.state["progress"])
     if training.engine.env.get_state() is None:  # other episodes than those that the run began with
         steps, config = training.progress.num_timesteps, training.config

@@ -16,7 +16,7 @@ from upswing.envs.contract import VectorEnv
 from upswing.envs.make import make_vector_env
 from upswing.envs.spaces import has_images
 from upswing.errors import ConfigError
-from upswing.policies import flatten_parameters, make_policy
+from upswing.policies import ActorCritic, flatten_parameters, make_policy
 from upswing.seeds import Seeds
 
 
@@ -31,8 +31,28 @@ def make_engine(
     policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
     policy.to(_device(config, env.observation_space))
     flatten_parameters(policy)
+    reason = _why_not_native(config, env, policy)
+    if reason is None:
+        from upswing.engine.native_engine import NativeEngine  # brings numba, which only this engine needs
+
+        return NativeEngine(config, env, policy, seeds.envs, seeds.engine), take_notices(env)
     engine = TorchEngine(config, env, policy, seeds.envs, seeds.engine)
-    return engine, take_notices(env)
+    return engine, [*take_notices(env), f"The torch engine trains this run, because {reason}."]
+
+
+def _why_not_native(config: TrainConfig, env: VectorEnv, policy: ActorCritic) -> str | None:
+    """Why the torch engine is the one for `config`, as the end of a sentence; None where the native one is.
+
+    Raises ConfigError where the native one is asked for and cannot do it.
+    """
+    if config.engine == "torch":
+        return "engine is set to torch"
+    from upswing.engine.native_engine import unsupported
+
+    reason = unsupported(policy, env, config)
+    if reason is not None and config.engine == "native":
+        raise ConfigError(f"engine = native cannot train this run, because {reason}: set engine to auto or torch.")
+    return reason
 
 
 def take_notices(env: VectorEnv) -> list[str]:
