@@ -1,0 +1,100 @@
+"""From findings to cards: one card per root cause, symptoms folded under it, causes in the order of likelihood.
+
+A cause gathers support from every finding that suspects it, weighed by how much the settings speak for it. The best
+supported cause takes all findings that suspect it onto one card; what is left forms the next card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from upswing.doctor.case import Case
+from upswing.doctor.causes import CAUSES
+from upswing.doctor.findings import INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Finding, Ranked
+from upswing.doctor.rules import BY_CODE
+
+UNKNOWN_SETTING = 0.2  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
+SHOWN = 5  # causes on a card
+_WEIGHT = {"error": 1.3, "warn": 1.0, "info": 0.25}
+_FAMILY_LEAD = (1.3, 1.12, 1.06, 1.0)  # a bug comes first, then the environment, then scales
+
+
+def plausibility(case: Case, cause: str) -> float:
+    """How much the run's settings and figures speak for `cause`, 0 to 1."""
+    value = CAUSES[cause].plausible(case)
+    return UNKNOWN_SETTING if value is None else value
+
+
+def make_cards(case: Case, findings: Sequence[Finding]) -> list[Card]:
+    """The cards that `findings` make, the gravest first. Remarks that fit on no card of a grave finding stand alone."""
+    grave = [finding for finding in findings if finding.severity != INFO]
+    remarks = [finding for finding in findings if finding.severity == INFO]
+    likely = {s.cause: plausibility(case, s.cause) for finding in findings for s in finding.suspects}
+    cards = []
+    while grave:
+        support = _support(grave, likely)
+        lead = max(grave, key=lambda f: (SEVERITY[f.severity], -_place(f), _best(f, support)))
+        cause = _best_cause(lead, support)
+        folded = [f for f in grave if f is lead or _blames(f, cause, likely)]
+        grave = [f for f in grave if f not in folded]
+        main = min(folded, key=lambda f: (_place(f), -SEVERITY[f.severity], -_strength(f, cause, likely)))
+        symptoms = [f for f in folded if f is not main]
+        beside = [f for f in remarks if _blames(f, cause, likely)]
+        remarks = [f for f in remarks if f not in beside]
+        cards.append(Card(main, tuple(symptoms + beside), _ranked(case, [main, *symptoms], support, likely)))
+    for finding in remarks:
+        support = _support([finding], likely)
+        cards.append(Card(finding, (), _ranked(case, [finding], support, likely)))
+    return sorted(cards, key=lambda card: (-SEVERITY[card.severity], _place(card.finding)))
+
+
+def _place(finding: Finding) -> int:
+    """Where a finding stands in the order of suspicion: outcomes and speeds are symptoms and come last."""
+    family = BY_CODE[finding.code].family
+    return {SETUP: 2, OUTCOME: 8, SPEED: 9}.get(family, family if family < 2 else 3)
+
+
+def _support(findings: Sequence[Finding], likely: dict[str, float]) -> dict[str, float]:
+    """How much all `findings` together speak for each cause."""
+    support: dict[str, float] = {}
+    for finding in findings:
+        for suspect in finding.suspects:
+            lead = _FAMILY_LEAD[CAUSES[suspect.cause].family]
+            amount = _WEIGHT[finding.severity] * finding.confidence * suspect.weight * likely[suspect.cause] * lead
+            support[suspect.cause] = support.get(suspect.cause, 0.0) + amount
+    return support
+
+
+def _best_cause(finding: Finding, support: dict[str, float]) -> str | None:
+    return max((s.cause for s in finding.suspects), key=lambda cause: support[cause], default=None)
+
+
+def _best(finding: Finding, support: dict[str, float]) -> float:
+    return max((support[s.cause] for s in finding.suspects), default=0.0)
+
+
+def _strength(finding: Finding, cause: str | None, likely: dict[str, float]) -> float:
+    return next((s.weight * likely[s.cause] for s in finding.suspects if s.cause == cause), 0.0)
+
+
+def _blames(finding: Finding, cause: str | None, likely: dict[str, float]) -> bool:
+    """Whether `cause` explains `finding`: it is suspected at least half as strongly as the finding's best suspect."""
+    best = max((s.weight * likely[s.cause] for s in finding.suspects), default=0.0)
+    mine = _strength(finding, cause, likely)
+    return mine > 0 and (mine >= 0.5 * best or BY_CODE[finding.code].family == OUTCOME)
+
+
+def _ranked(
+    case: Case, findings: Sequence[Finding], support: dict[str, float], likely: dict[str, float]
+) -> tuple[Ranked, ...]:
+    """The causes of a card in the order of their support, with the changes they ask for."""
+    causes = {s.cause for finding in findings for s in finding.suspects}
+    total = sum(support[cause] for cause in causes) or 1.0
+    ordered = sorted(causes, key=lambda cause: -support[cause])[:SHOWN]
+    shares = [support[cause] / total for cause in ordered]
+    top = shares[0] if shares else 1.0
+    return tuple(
+        Ranked(cause, round(min(0.95, likely[cause] * (share / top) ** 0.5), 2), CAUSES[cause].change(case))
+        for cause, share in zip(ordered, shares, strict=True)
+        if share >= 0.15 * top
+    )

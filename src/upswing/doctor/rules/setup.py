@@ -1,0 +1,250 @@
+"""S and L: what the settings imply by arithmetic alone. Asked before a run starts, and again when it is explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from upswing.doctor.case import Case
+from upswing.doctor.findings import (
+    ERROR,
+    INFO,
+    OPTIMISATION,
+    SETUP,
+    WARN,
+    Evidence,
+    NotApplicable,
+    NotChecked,
+    Outcome,
+    Passed,
+)
+from upswing.doctor.returns import PLATEAU
+from upswing.doctor.rules.policy import clip_scale
+from upswing.doctor.rules.rule import Rule, found, suspects
+from upswing.doctor.shape import schedule_of, shape_of
+from upswing.doctor.stats import median
+from upswing.doctor.thresholds import limit, origin
+
+RATE = "train/learning_rate"
+
+
+def too_few_updates(case: Case) -> Outcome:
+    """S01: the budget buys too few updates, or too few gradient steps for the learning rate."""
+    shape = shape_of(case.series)
+    if shape.iterations is None:
+        return NotChecked("S01", "setting_unknown", ("n_envs", "n_steps", "total_timesteps"))
+    blamed = suspects(few_updates=0.95, lr_low=0.5, epochs_few=0.3, batch_large=0.4)
+    values: dict[str, Any] = {
+        "iterations": shape.iterations,
+        "gradient_steps": shape.gradient_steps,
+        "travel": shape.travel,
+    }
+    counted = Evidence("iterations", shape.iterations, "<", limit("S01.iterations"), origin("S01.iterations"))
+    if shape.iterations <= 1:
+        return found(case, "S01", ERROR, 20.0, [counted], blamed, variant="one", demotable=False, **values)
+    travel = shape.travel
+    moved = [] if travel is None else [Evidence("travel", travel, "<", limit("S01.travel"), origin("S01.travel"))]
+    if shape.iterations < limit("S01.iterations"):
+        excess = limit("S01.iterations") / shape.iterations
+        evidence = [counted, *(moved if travel is not None and travel < limit("S01.travel") else [])]
+        return found(case, "S01", WARN, excess, evidence, blamed, variant="iterations", **values)
+    if travel is not None and travel < limit("S01.travel"):
+        return found(case, "S01", WARN, limit("S01.travel") / travel, moved, blamed, variant="travel", **values)
+    return Passed("S01", (counted._replace(relation=">"),))
+
+
+def ragged_batch(case: Case) -> Outcome:
+    """S02: minibatches do not fill the rollout evenly."""
+    shape = shape_of(case.series)
+    if shape.pool is None or shape.batch_size is None or case.series.source.axis != "steps":
+        return NotChecked("S02", "setting_unknown", ("batch_size", "n_envs", "n_steps"))
+    pool, batch = round(shape.pool), shape.batch_size
+    rest = pool % batch
+    values: dict[str, Any] = {"batch_size": batch, "pool": pool, "rest": rest}
+    if batch > pool:
+        evidence = [Evidence("batch_size", batch, ">", pool, "derived")]
+        return found(case, "S02", INFO, 1.0, evidence, suspects(batch_over_pool=0.9), variant="over", **values)
+    if rest == 0:
+        return Passed("S02")
+    severity = WARN if rest < limit("S02.rest") * batch else INFO
+    evidence = [Evidence("last_minibatch", rest, "<", batch, "derived")]
+    return found(case, "S02", severity, batch / rest, evidence, suspects(batch_ragged=0.9), variant="ragged", **values)
+
+
+def noisy_plateau(case: Case) -> Outcome:
+    """S03: the return stands although updates look healthy: perhaps each sees too little data."""
+    kl = case.now("train/approx_kl")
+    if case.returns.state != PLATEAU or case.returns.solved:
+        return Passed("S03")
+    scale = float(clip_scale(case)[-1]) if case.n else 1.0
+    if not limit("P02.low") * scale <= kl <= limit("P01.warn") * scale:
+        return Passed("S03")
+    noise = case.returns.noise / max(case.returns.range, 1e-9)
+    if not noise > limit("S03.noise"):
+        return Passed("S03")
+    return found(
+        case,
+        "S03",
+        INFO,
+        noise / limit("S03.noise"),
+        [Evidence("return_noise", noise, ">", limit("S03.noise"), origin("S03.noise"))],
+        suspects(rollout_small=0.6, batch_small=0.4, lr_high=0.5),
+        noise=noise,
+    )
+
+
+def blind_evaluation(case: Case) -> Outcome:
+    """S05: too few evaluations to draw a curve through, or none of a trained policy."""
+    if case.n and case.series.source.name != "upswing":
+        return _evaluations_logged(case)
+    count, untrained = planned_evaluations(case)
+    if count is None:
+        return NotChecked("S05", "setting_unknown", ("eval_freq",))
+    freq, total = case.series.setting("eval_freq"), shape_of(case.series).total
+    if freq == 0:
+        return found(
+            case,
+            "S05",
+            INFO,
+            1.0,
+            [Evidence("eval_freq", 0, "=", None, "setting")],
+            suspects(eval_rare=0.9),
+            variant="off",
+        )
+    if count >= limit("S05.evaluations"):
+        return Passed(
+            "S05", (Evidence("evaluations", count, ">", limit("S05.evaluations"), origin("S05.evaluations")),)
+        )
+    evidence = [Evidence("evaluations", count, "<", limit("S05.evaluations"), origin("S05.evaluations"))]
+    variant = "untrained" if untrained else "few"
+    return found(
+        case,
+        "S05",
+        WARN,
+        limit("S05.evaluations") / max(1, count),
+        evidence,
+        suspects(eval_rare=0.95),
+        variant=variant,
+        demotable=False,
+        count=count,
+        freq=freq,
+        total=total,
+    )
+
+
+def planned_evaluations(case: Case) -> tuple[int | None, bool]:
+    """How many evaluations the settings plan, the final one included, and whether none but it sees a trained policy."""
+    shape = shape_of(case.series)
+    freq = case.series.setting("eval_freq")
+    if shape.iterations is None or shape.pool is None:
+        return None, False
+    total = shape.iterations * shape.pool
+    if freq is None:
+        freq = max(1, int(case.series.setting("total_timesteps", total)) // 20)
+    during = int(min(total // freq, shape.iterations)) if freq else 0
+    ends_on_one = freq > 0 and during > 0 and total % freq < shape.pool
+    return during + (0 if ends_on_one else 1), during == 0
+
+
+def _evaluations_logged(case: Case) -> Outcome:
+    """S05 for another framework's log: the evaluations that are in it."""
+    scores = case.series.column("eval/mean_reward")
+    steps = np.array(case.series.environment.get("eval_steps") or case.series.steps[np.isfinite(scores)])
+    if not len(steps):
+        return NotApplicable("S05", "no_evaluations")
+    shape = shape_of(case.series)
+    done = float(case.series.steps[-1]) / shape.total if shape.total else 1.0
+    count = len(steps) / max(done, 1e-9)
+    if count >= limit("S05.evaluations"):
+        return Passed("S05")
+    first_update = shape.pool if shape.pool is not None else float(case.series.steps[0])
+    untrained = bool((steps < first_update).all())
+    evidence = [Evidence("evaluations", len(steps), "<", limit("S05.evaluations"), origin("S05.evaluations"))]
+    variant = "untrained" if untrained else "few"
+    return found(
+        case,
+        "S05",
+        WARN,
+        limit("S05.evaluations") / max(1, count),
+        evidence,
+        suspects(eval_rare=0.95),
+        variant=variant,
+        demotable=False,
+        count=len(steps),
+        freq=case.series.setting("eval_freq"),
+        total=shape.total,
+    )
+
+
+def learning_rate_schedule(case: Case) -> Outcome:
+    """L01: the learning rate is practically 0 long before the end, or leaps up in the middle."""
+    setting = case.series.setting("learning_rate")
+    if isinstance(setting, str) and setting.startswith("adaptive"):
+        return NotApplicable("L01", "rate_adaptive")
+    rate = case.series.column(RATE)
+    seen = np.isfinite(rate)
+    if seen.sum() >= 3:
+        return _logged_schedule(case, rate, seen)
+    schedule = schedule_of(setting, "learning_rate") if setting is not None else None
+    if schedule is None:
+        return NotChecked("L01", "setting_unknown", ("learning_rate",))
+    values = np.array([schedule(remaining) for remaining in np.linspace(1.0, 0.0, 201)])
+    dead = float((values < 0.01 * values.max()).mean()) if values.max() > 0 else 1.0
+    return _dead_rate(case, dead) or Passed("L01")
+
+
+def _logged_schedule(case: Case, rate: np.ndarray, seen: np.ndarray) -> Outcome:
+    shape = shape_of(case.series)
+    values, steps = rate[seen], case.series.steps[seen]
+    dead_from = steps[values < 0.01 * values.max()]
+    if len(dead_from) and shape.total:
+        finding = _dead_rate(case, float(1.0 - dead_from[0] / shape.total))
+        if finding is not None:
+            return finding
+    leaps = values[1:] / np.maximum(values[:-1], 1e-30)
+    leap = int(np.argmax(leaps)) if len(leaps) else 0
+    if len(leaps) and leaps[leap] > limit("L01.leap") and values[0] > values[leap] and leap > 2:
+        evidence = [
+            Evidence(RATE, float(values[leap + 1]), ">", float(limit("L01.leap") * values[leap]), origin("L01.leap"))
+        ]
+        return found(
+            case,
+            "L01",
+            WARN,
+            2.0,
+            evidence,
+            suspects(resume_leap=0.9),
+            variant="leap",
+            step=int(steps[leap + 1]),
+            before=float(values[leap]),
+            after=float(values[leap + 1]),
+        )
+    return Passed("L01")
+
+
+def _dead_rate(case: Case, dead: float) -> Outcome | None:
+    """A finding where the learning rate is under 1 % of its start for the share `dead` of the budget."""
+    if dead <= limit("L01.dead"):
+        return None
+    evidence = [Evidence("dead_share", dead, ">", limit("L01.dead"), origin("L01.dead"))]
+    return found(
+        case,
+        "L01",
+        WARN,
+        dead / limit("L01.dead"),
+        evidence,
+        suspects(schedule_short=0.95),
+        variant="dead",
+        share=dead,
+        median=median(case.series.column(RATE)),
+    )
+
+
+RULES = (
+    Rule("S01", SETUP, too_few_updates, setup=True),
+    Rule("S02", SETUP, ragged_batch, setup=True),
+    Rule("S05", SETUP, blind_evaluation, setup=True),
+    Rule("L01", SETUP, learning_rate_schedule, setup=True),
+    Rule("S03", OPTIMISATION, noisy_plateau, ("train/approx_kl",), least=20),
+)

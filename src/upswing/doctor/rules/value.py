@@ -1,0 +1,314 @@
+"""V and O: whether the critic foresees returns, and whether the gradients that train both networks behave."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from upswing.doctor.case import Case
+from upswing.doctor.findings import (
+    INFO,
+    OPTIMISATION,
+    SCALE,
+    WARN,
+    Evidence,
+    NotApplicable,
+    NotChecked,
+    Outcome,
+    Passed,
+)
+from upswing.doctor.returns import FALLEN
+from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.stats import jitter, median, smooth, spread
+from upswing.doctor.thresholds import limit, origin
+
+EV, LOSS = "train/explained_variance", "train/value_loss"
+
+
+def target_variance(case: Case) -> np.ndarray:
+    """The variance of the critic's targets [U]: logged, or from the value loss, since EV = 1 - Var(R - V) / Var(R).
+
+    The estimate takes the loss of the update for Var(R - V), which a good update makes too small: it errs downwards.
+    """
+    if case.series.has("train/return_std"):
+        return case.series.column("train/return_std") ** 2
+    loss, explained = case.series.column(LOSS), case.series.column(EV)
+    if not np.isfinite(explained).any():
+        return np.full(case.n, np.nan)
+    return loss / np.maximum(1.0 - explained, 1e-3)
+
+
+def meaningful(case: Case) -> np.ndarray:
+    """Iterations [U] whose targets still vary: in a solved task all returns are alike and nothing is left to explain."""
+    variance = target_variance(case)
+    if not np.isfinite(variance).any():
+        return np.ones(case.n, bool)
+    usual = np.nanquantile(variance, 0.9)
+    return ~(variance < limit("V02.variance") * usual)
+
+
+def ev_bad(case: Case) -> Outcome:
+    """V01: the critic foresees returns no better than a constant would, or hardly better."""
+    explained = case.series.column(EV)
+    pool = case.series.pool
+    if pool is not None and pool < limit("V01.pool"):
+        return NotApplicable("V01", "small_rollouts")
+    seen = np.isfinite(explained) & meaningful(case)
+    if share_true(meaningful(case), np.isfinite(explained)) < 0.3:
+        return NotApplicable("V01", "constant_returns")
+    masked = np.where(seen, explained, np.nan)
+    for name, variant in (("V01.negative", "negative"), ("V01.low", "low")):
+        stretch = case.held("V01", seen & (smooth(masked, 5) < limit(name)), seen, past=0.5)
+        if stretch is None:
+            continue
+        value = median(masked[stretch.onset : stretch.end + 1])
+        harmful = case.failed or (variant == "negative" and case.stuck)
+        if not harmful and (variant == "low" or case.returns.solved):
+            return found(
+                case, "V01", INFO, 1.0, [measured(case, EV, name, "<", stretch)], _BLAMED, stretch, variant, ev=value
+            )
+        return found(
+            case,
+            "V01",
+            WARN,
+            2.0 if variant == "negative" else 1.2,
+            [measured(case, EV, name, "<", stretch)],
+            _BLAMED,
+            stretch,
+            variant,
+            ev=value,
+        )
+    return Passed("V01", (measured(case, EV, "V01.low", ">"),))
+
+
+_BLAMED = suspects(
+    reward_unrelated=0.55,
+    time_limit_as_end=0.4,
+    reward_large=0.5,
+    reward_small=0.4,
+    critic_untrained=0.6,
+    gamma_high=0.4,
+    obs_scale=0.4,
+    lr_high=0.45,
+    lr_low=0.4,
+    lambda_low=0.3,
+    epochs_few=0.2,
+    critic_small=0.2,
+    ends_bootstrapped=0.45,
+    rollout_short=0.2,
+    few_updates=0.35,
+)
+
+
+def ev_undefined(case: Case) -> Outcome:
+    """V02: returns hardly vary any more, so that explained variance says nothing."""
+    explained = case.series.column(EV)
+    varies = meaningful(case)
+    recent = np.zeros(case.n, bool)
+    recent[case.last] = True
+    undefined = share_true(~np.isfinite(explained) | ~varies, recent)
+    if undefined < 0.7:
+        return Passed("V02")
+    return NotApplicable("V02", "constant_returns")
+
+
+def value_bias(case: Case) -> Outcome:
+    """V03: the critic is wrong by a constant, which explained variance cannot see."""
+    tag = "train/value_bias"
+    bias = case.series.column(tag)
+    seen = np.isfinite(bias) & meaningful(case)
+    if case.series.pool is not None and case.series.pool < limit("V01.pool"):
+        return NotApplicable("V03", "small_rollouts")
+    if not seen.any():
+        return NotApplicable("V03", "constant_returns")
+    smoothed = smooth(np.where(seen, bias, np.nan), 5)
+    stretch = case.held("V03", seen & (np.abs(smoothed) > limit("V03.bias")), seen, past=0.5)
+    if stretch is None:
+        return Passed("V03", (measured(case, tag, "V03.bias", "<"),))
+    value = case.value_at(tag, stretch)
+    return found(
+        case,
+        "V03",
+        WARN if case.failed else INFO,
+        abs(value) / limit("V03.bias"),
+        [measured(case, tag, "V03.bias", ">", stretch)],
+        suspects(
+            critic_untrained=0.6,
+            reward_large=0.6,
+            lr_low=0.4,
+            gamma_high=0.3,
+            time_limit_as_end=0.3,
+            ends_bootstrapped=0.5,
+        ),
+        stretch,
+        bias=value,
+    )
+
+
+def value_scale(case: Case) -> Outcome:
+    """V04: the critic's targets are very large or very small numbers."""
+    if case.series.setting("normalize_reward") is True:
+        return NotApplicable("V04", "reward_normalized")
+    size = np.sqrt(target_variance(case))
+    if case.series.has("train/return_mean"):
+        size = np.sqrt(size**2 + case.series.column("train/return_mean") ** 2)
+    later = size[case.warm :]
+    scale = (
+        float(np.nanquantile(later, 0.75)) if np.isfinite(later).any() else float("nan")
+    )  # solved tasks vary no more
+    if not np.isfinite(scale):
+        return NotChecked("V04", "not_logged", ("train/return_std",))
+    if limit("V04.small") <= scale <= limit("V04.large"):
+        return Passed("V04", (Evidence("return_size", scale, "<", limit("V04.large"), origin("V04.large")),))
+    large = scale > limit("V04.large")
+    name = "V04.large" if large else "V04.small"
+    excess = scale / limit(name) if large else limit(name) / max(scale, 1e-30)
+    return found(
+        case,
+        "V04",
+        WARN if case.failed or (case.stuck and excess > 10) else INFO,
+        excess,
+        [Evidence("return_size", scale, ">" if large else "<", limit(name), origin(name))],
+        suspects(reward_large=0.95) if large else suspects(reward_small=0.9),
+        variant="large" if large else "small",
+        size=scale,
+        demotable=excess < 100,
+    )
+
+
+def critic_blowup(case: Case) -> Outcome:
+    """V05: the value loss, measured against the variance of its targets, jumps far beyond its usual size."""
+    ratio = case.series.column(LOSS) / np.maximum(target_variance(case), 1e-12)
+    if not case.series.has("train/return_std"):
+        ratio = 1.0 - case.series.column(EV)  # before the update, but the same quantity
+    ratio = np.where(meaningful(case), ratio, np.nan)
+    later = np.isfinite(ratio) & (np.arange(case.n) >= case.warm)
+    if later.sum() < 8:
+        return NotChecked("V05", "too_short")
+    usual, wide = median(ratio[later]), max(spread(ratio[later]), 0.02)
+    high = later & (ratio > usual + limit("V05.mads") * wide) & (ratio > limit("V05.least"))
+    if high.sum() < 2 or (case.series.pool or 1e9) < limit("V01.pool"):
+        return Passed("V05")
+    first = int(np.flatnonzero(high)[0])
+    worst = float(np.nanmax(ratio[later]))
+    bound = usual + limit("V05.mads") * wide
+    return found(
+        case,
+        "V05",
+        WARN if case.returns.state == FALLEN and high[case.last].any() else INFO,
+        worst / max(bound, limit("V05.least")),
+        [
+            Evidence(
+                "relative_value_loss",
+                worst,
+                ">",
+                max(bound, limit("V05.least")),
+                origin("V05.mads"),
+                (case.step(first), case.step(int(np.flatnonzero(high)[-1]))),
+            )
+        ],
+        suspects(lr_high=0.6, gamma_high=0.4, reward_large=0.4, reward_outliers=0.4),
+        n=int(high.sum()),
+        worst=worst,
+        onset=case.step(first),
+    )
+
+
+def value_jitter(case: Case) -> Outcome:
+    """V06: the value loss scatters far more around its trend than it did earlier."""
+    loss = np.where(meaningful(case), case.series.column(LOSS), np.nan)
+    logs = np.log(np.where(loss > 0, loss, np.nan))[case.warm :]
+    n = len(logs)
+    if np.isfinite(logs).sum() < 40:
+        return NotChecked("V06", "too_short")
+    before, after = jitter(logs[: n // 2]), jitter(logs[3 * n // 4 :])
+    ratio = after / max(before, 1e-3)
+    if not (ratio > limit("V06.ratio") and after > limit("V06.least")):
+        return Passed("V06", (Evidence("value_jitter", ratio, "<", limit("V06.ratio"), origin("V06.ratio")),))
+    return found(
+        case,
+        "V06",
+        WARN if case.returns.state == FALLEN else INFO,
+        ratio / limit("V06.ratio"),
+        [Evidence("value_jitter", ratio, ">", limit("V06.ratio"), origin("V06.ratio"))],
+        suspects(lr_high=0.5, rollout_small=0.5, batch_small=0.4, gamma_high=0.2),
+        ratio=ratio,
+    )
+
+
+def grad_spike(case: Case) -> Outcome:
+    """O01: single gradients far larger than usual."""
+    tag = "train/grad_norm_max" if case.series.has("train/grad_norm_max") else "train/grad_norm"
+    norm = case.series.column(tag)
+    before = _rolling_median(norm, 25)
+    later = np.isfinite(norm) & np.isfinite(before) & (np.arange(case.n) >= max(case.warm, 5))
+    spikes = later & (norm > limit("O01.factor") * before)
+    if spikes.sum() < 2:
+        return Passed("O01")
+    first, worst = int(np.flatnonzero(spikes)[0]), float(np.nanmax((norm / before)[later]))
+    fell = (
+        case.returns.state == FALLEN
+        and case.step(first) <= case.returns.x[-1]
+        and case.step(first) >= case.returns.best_step * 0.5
+    )
+    return found(
+        case,
+        "O01",
+        WARN if fell else INFO,
+        worst / limit("O01.factor"),
+        [
+            Evidence(
+                "grad_spike",
+                worst,
+                ">",
+                limit("O01.factor"),
+                origin("O01.factor"),
+                (case.step(first), case.step(case.n - 1)),
+            )
+        ],
+        suspects(reward_outliers=0.5, lr_high=0.4, reward_large=0.4, critic_dominates=0.3),
+        n=int(spikes.sum()),
+        worst=worst,
+        onset=case.step(first),
+    )
+
+
+def _rolling_median(values: np.ndarray, window: int) -> np.ndarray:
+    """The median of the `window` values before each; NaN where fewer than five are known."""
+    padded = np.concatenate([np.full(window, np.nan), values[:-1]]) if len(values) else values
+    views = np.lib.stride_tricks.sliding_window_view(padded, window)[: len(values)]
+    enough = np.isfinite(views).sum(1) >= 5
+    result = np.full(len(values), np.nan)
+    if enough.any():
+        result[enough] = np.nanmedian(views[enough], axis=1)
+    return result
+
+
+def plasticity(case: Case) -> Outcome:
+    """O03: many units of the network have stopped reacting to what it sees."""
+    tag = "train/dormant_units"
+    stretch = case.held("O03", case.series.column(tag) > limit("O03.share"), np.isfinite(case.series.column(tag)))
+    if stretch is None:
+        return Passed("O03", (measured(case, tag, "O03.share", "<"),))
+    value = case.value_at(tag, stretch)
+    return found(
+        case,
+        "O03",
+        WARN if case.failed else INFO,
+        value / limit("O03.share"),
+        [measured(case, tag, "O03.share", ">", stretch)],
+        suspects(epochs_many=0.6, lr_high=0.6, obs_scale=0.5),
+        stretch,
+        share=value,
+    )
+
+
+RULES = (
+    Rule("V01", OPTIMISATION, ev_bad, (EV,), least=5),
+    Rule("V02", OPTIMISATION, ev_undefined, (EV,)),
+    Rule("V03", OPTIMISATION, value_bias, ("train/value_bias",), least=5),
+    Rule("V04", SCALE, value_scale, (LOSS, f"train/return_std|{EV}")),
+    Rule("V05", OPTIMISATION, critic_blowup, (LOSS, EV)),
+    Rule("V06", OPTIMISATION, value_jitter, (LOSS,)),
+    Rule("O01", OPTIMISATION, grad_spike, ("train/grad_norm_max|train/grad_norm",), least=8),
+    Rule("O03", OPTIMISATION, plasticity, ("train/dormant_units",)),
+)
