@@ -137,7 +137,7 @@ class HookCalls:
         return False not in answers
 
     def _note(self, hook: Hook, answer: bool | None) -> None:
-        if answer is False:
+        if answer is not None and not answer:  # NumPy's False too
             self.stop = self.stop or f"{type(hook).__name__} asked for a stop"
 
 
