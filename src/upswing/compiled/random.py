@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from upswing.compiled.compiler import inline
+from upswing.compiled.compiler import inline, kernel
 
 _11, _17, _19, _23, _32, _41, _45 = (np.uint64(n) for n in (11, 17, 19, 23, 32, 41, 45))
 _LOW32, _ALL32 = np.uint64(2**32 - 1), np.uint64(2**32)
@@ -89,3 +89,9 @@ def shuffle(s, items):
     for i in range(items.size - 1, 0, -1):
         j = below(s, i + 1)
         items[i], items[j] = items[j], items[i]
+
+
+@kernel("void(u8[::1], i8[::1])")
+def shuffle_once(s, items):
+    """`shuffle`, to be called from Python."""
+    shuffle(s, items)

@@ -62,7 +62,8 @@ def gradient(layers, head, params, shadow, batch, picked, settings, work, grads,
     scratch = work[4]
     n, capacity = picked.size, scratch.shape[1]
     shift, scale = advantage_scaling(batch[4], picked, settings[NORMALIZE])
-    figures[:] = 0.0
+    for i in range(figures.size):
+        figures[i] = 0.0
     if head[KIND] == GAUSSIAN:
         for k in range(batch[1].shape[1]):
             grads[head[LOG_STD] + k] = ZERO

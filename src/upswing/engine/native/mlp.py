@@ -117,7 +117,8 @@ def backward(layers, params, x, rows, capacity, outputs, slopes, deltas, grads, 
         slope = slopes[at : at + rows * n_out].reshape(rows, n_out) if layers[l, ACTIVATION] == SILU else y
         bias_grad = grads[layers[l, BIAS] : layers[l, BIAS] + n_out]
         if adds == 0:
-            bias_grad[:] = ZERO
+            for j in range(n_out):
+                bias_grad[j] = ZERO
         through_activation(layers[l, ACTIVATION], delta, y, slope, bias_grad)
         beta = np.float32(adds)
         if layers[l, SOURCE] < 0:

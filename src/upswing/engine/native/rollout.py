@@ -71,17 +71,18 @@ def collect(
     if first == 0:
         refresh_shadow(layers, params, shadow)
     for t in range(first, last):
-        obs[t] = current
+        copy(current, obs[t])
         act(policy, stream, current, actions[t], log_probs[t], values[t])
         before = nanoseconds() if t % TIMED_EVERY == 0 else 0
         n_ended = 0
         for i in range(n_envs):
-            action[:] = actions[t, i]
+            for k in range(action.size):
+                action[k] = actions[t, i, k]
             reward, fell, cut = advance(
                 i, functions, action, low, high, parameters, worlds, max_steps, final_obs[n_ended], episodes, counters
             )
-            total += reward
             rewards[t, i], terminated[t, i], truncated[t, i] = np.float32(reward), fell, cut
+            total += rewards[t, i]
             final_values[t, i], ended[i] = np.float32(0.0), fell or cut
             if fell or cut:
                 ended_rows[n_ended] = i
@@ -97,9 +98,17 @@ def collect(
             scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], raw_obs, current, n_envs)
             scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], final_obs, final_obs, n_ended)
         else:
-            current[:] = raw_obs
+            copy(raw_obs, current)
         value_endings(policy, final_obs, ended_rows[:n_ended], final_values[t])
     return total
+
+
+@inline
+def copy(source, target):
+    """Copy one [rows, columns] array to another: a slice assignment would compile to a hundred times the code."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            target[i, j] = source[i, j]
 
 
 @inline
@@ -127,7 +136,8 @@ def value(policy, x, n, out):
         rows = min(capacity, n - start)
         forward(layers, VALUE, params, shadow, flat, start, rows, capacity, outputs, slopes)
         v = layers[head[VALUE_LAYER], OUTPUT] * capacity
-        out[start : start + rows] = outputs[v : v + rows]
+        for i in range(rows):
+            out[start + i] = outputs[v + i]
 
 
 @inline
@@ -161,3 +171,17 @@ def value_once(layers, head, params, shadow, outputs, slopes, x, out, refresh):
     if refresh:
         refresh_shadow(layers, params, shadow)
     value((layers, head, params, shadow, outputs, slopes), x, x.shape[0], out)
+
+
+@kernel(types.void(*MOMENT_TYPES, types.float64, types.boolean, FLOATS_2, FLOATS_2))
+def observe_once(mean, var, count, clip, learn, raw, scaled):
+    """Write observations [N, n_obs] scaled by the moments, which take them in before if `learn`."""
+    if learn:
+        merge(mean, var, count, raw, raw.shape[0])
+    scale_obs(mean, var, clip, raw, scaled, raw.shape[0])
+
+
+@kernel(types.void(*MOMENT_TYPES, DOUBLES, types.float64, types.float64, FLOATS, FLAGS, FLAGS))
+def reward_once(mean, var, count, discounted, gamma, clip, rewards, ended, valid):
+    """Scale `rewards` [N] in place, see `learn_rewards`."""
+    learn_rewards(mean, var, count, discounted, gamma, clip, rewards, ended, valid)

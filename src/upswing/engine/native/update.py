@@ -117,19 +117,3 @@ def take_step(params, grads, exp_avg, exp_avg_sq, settings, totals):
     factor = clip_factor(grad_norm, settings[MAX_GRAD_NORM])
     learning_rate, eps = settings[LEARNING_RATE], settings[ADAM_EPS]
     adam_step(params, grads, exp_avg, exp_avg_sq, totals[ADAM_STEPS], factor, learning_rate, eps)
-
-
-@kernel(f"f4({POLICY_TYPES}, f4[::1], {BATCH_TYPES}, {WORK_TYPES}, i8[::1], f8[::1], f8[::1])")
-def minibatch_gradient(
-    layers, head, params, shadow,
-    grads,
-    obs, actions, log_probs, values, advantages, returns,
-    x, outputs, slopes, deltas, scratch,
-    picked, settings, figures,
-):  # fmt: skip
-    """The largest |r - 1| of the minibatch `picked`; its gradient goes to `grads`, its figures to `figures`."""
-    batch = (obs, actions, log_probs, values, advantages, returns)
-    refresh_shadow(layers, params, shadow)
-    return gradient(
-        layers, head, params, shadow, batch, picked, settings, (x, outputs, slopes, deltas, scratch), grads, figures
-    )

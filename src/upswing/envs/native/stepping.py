@@ -33,7 +33,8 @@ def advance(i, functions, action, low, high, parameters, worlds, max_steps, fina
     succeeded[i] = succeeded[i] or succeeds
     truncated = elapsed[i] >= max_steps
     if terminated or truncated:
-        final_obs[:] = obs[i]
+        for k in range(final_obs.size):
+            final_obs[k] = obs[i, k]
         row = episodes[n_episodes[0]]
         row[EPISODE_ENV], row[EPISODE_RETURN], row[EPISODE_LENGTH] = i, returns[i], elapsed[i]
         row[EPISODE_ONCE], row[EPISODE_AT_END] = succeeded[i], succeeds

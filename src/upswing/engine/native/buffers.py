@@ -1,0 +1,94 @@
+"""The memory kernels work in: a policy's flat parameters, its optimiser's state, and everything in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from upswing.engine.native.layout import Layout, aligned, layout_of
+from upswing.engine.native.minibatch import scratch_rows
+from upswing.errors import StorageError
+from upswing.policies import ActorCritic, flatten_parameters, parameter_offsets
+from upswing.run.snapshot import Arrays
+
+Adam = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class PolicyBuffers:
+    """A policy's parameters in the module's own memory, Adam's moments beside them, and workspace for its networks."""
+
+    def __init__(self, policy: ActorCritic):
+        self.policy = policy
+        self.layout: Layout = layout_of(policy)
+        self.bind()
+        n, layout = self.params.size, self.layout
+        self.grads, self.exp_avg, self.exp_avg_sq = aligned(n), aligned(n), aligned(n)
+        self.steps = 0  # of Adam
+        rows = layout.chunk_rows
+        self.shadow = aligned(layout.n_shadow)
+        self.x, self.scratch = (
+            aligned(rows * layout.n_obs),
+            aligned((scratch_rows(layout.n_actions, layout.n_outputs), rows)),
+        )
+        self.outputs, self.slopes, self.deltas = (aligned(rows * layout.n_columns) for _ in range(3))
+
+    def bind(self) -> None:
+        """Take the parameters' memory as it now is. A module that has lost its flat memory gets a new one."""
+        self.params = flatten_parameters(self.policy).numpy()
+        self._places: list[tuple[Any, str, int]] = [
+            (module._parameters, key, parameter.data_ptr())
+            for module in self.policy.modules()
+            for key, parameter in module._parameters.items()
+            if parameter is not None
+        ]
+
+    def check(self) -> None:
+        """Bind again where a parameter has moved or been replaced: loading with assign=True and .to() do that."""
+        if any(held[key].data_ptr() != place for held, key, place in self._places):
+            self.bind()
+
+    @property
+    def network(self) -> tuple[np.ndarray, ...]:
+        """What every kernel begins with: layers, head, params, shadow."""
+        return self.layout.layers, self.layout.head, self.params, self.shadow
+
+    @property
+    def adam(self) -> Adam:
+        """Gradients and both moments."""
+        return self.grads, self.exp_avg, self.exp_avg_sq
+
+    @property
+    def work(self) -> tuple[np.ndarray, ...]:
+        """The workspace of an update: x, outputs, slopes, deltas, scratch."""
+        return self.x, self.outputs, self.slopes, self.deltas, self.scratch
+
+    def adam_arrays(self) -> Arrays:
+        """Adam's state by parameter name, as torch has it; empty before the first step."""
+        if self.steps == 0:
+            return {}
+        arrays: Arrays = {"step": np.array([float(self.steps)], np.float64)}
+        for name, where, shape in self._named():
+            arrays[f"{name}.exp_avg"] = self.exp_avg[where].reshape(shape).copy()
+            arrays[f"{name}.exp_avg_sq"] = self.exp_avg_sq[where].reshape(shape).copy()
+        return arrays
+
+    def load_adam(self, arrays: Arrays) -> None:
+        """Continue from `adam_arrays` of either engine. Raises StorageError where one is missing."""
+        self.steps = int(arrays["step"][0]) if "step" in arrays else 0
+        for moment, flat in (("exp_avg", self.exp_avg), ("exp_avg_sq", self.exp_avg_sq)):
+            flat[:] = 0.0
+            for name, where, _ in self._named() if self.steps else ():
+                if f"{name}.{moment}" not in arrays:
+                    raise StorageError(
+                        f"The checkpoint's optimizer.safetensors lacks {name}: resume from another checkpoint of this run."
+                    )
+                flat[where] = arrays[f"{name}.{moment}"].reshape(-1)
+
+    def _named(self) -> list[tuple[str, slice, tuple[int, ...]]]:
+        """Each parameter's name, place in the flat buffers, and shape."""
+        offsets = parameter_offsets(self.policy)
+        return [
+            (name, slice(offsets[name], offsets[name] + parameter.numel()), tuple(parameter.shape))
+            for name, parameter in self.policy.named_parameters()
+        ]

@@ -1,0 +1,403 @@
+"""The engine for MLP policies on the CPU: rollouts and updates in compiled code, in the policy's own memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from upswing.compiled.blas import one_blas_thread
+from upswing.compiled.random import streams
+from upswing.config import TrainConfig, derive
+from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
+from upswing.engine.native import advantages as advantage_kernels
+from upswing.engine.native import rollout as rollout_kernels
+from upswing.engine.native import tables
+from upswing.engine.native.buffers import PolicyBuffers
+from upswing.engine.native.layout import ACTIVATION_CODES, GAUSSIAN, KIND, LOG_STD
+from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.update import run_epochs
+from upswing.engine.normalizer import Normalizer
+from upswing.envs.contract import Episode, Step, VectorEnv
+from upswing.envs.native.vector import NativeVectorEnv
+from upswing.errors import TrainingDiverged
+from upswing.policies import ActorCritic, load_policy_arrays, mlp_layers, policy_arrays
+from upswing.run.snapshot import Snapshot, pack, unpack
+
+
+def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
+    """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
+    if config.use_sde:
+        return "use_sde explores with state-dependent noise"
+    if isinstance(env.observation_space, spaces.Dict):
+        return "the observations are a Dict"
+    parts = mlp_layers(policy)
+    if parts is None:
+        return "the policy is more than an MLP over one vector"
+    if parts.activation not in ACTIVATION_CODES:
+        return f"the activation {parts.activation} is not one of {', '.join(ACTIVATION_CODES)}"
+    if parts.head.squash_output:
+        return "squash_output presses actions through a tanh"
+    if next(policy.parameters()).device.type != "cpu":
+        return "the policy is not on the CPU"
+    return None
+
+
+class NativeEngine:
+    """Collects rollouts and updates the policy in compiled code. Keeps what the torch engine keeps, in the same form."""
+
+    name = "native"
+
+    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int], seed: int):
+        self.config, self.env, self.policy = config, env, policy
+        self.buffers = PolicyBuffers(policy)
+        self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
+        self.moments = NativeMoments(self.normalizer, self.buffers.layout.n_obs, env.n_envs)
+        self.batch_size = derive(config).batch_size
+        self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
+        self.num_timesteps = 0
+        self.storage = _Storage(config, env, self.buffers)
+        self.reset(env_seeds)
+
+    def reset(self, seeds: list[int] | None = None) -> None:
+        """Begin new episodes in every environment; what was learned stays."""
+        self._observe(self.env.reset(seeds), take=True)
+        self.normalizer.discounted[:] = 0.0
+
+    @property
+    def obs(self) -> np.ndarray:
+        """The observations [N, ...] that the next actions are for, as the policy sees them."""
+        return self.storage.current.reshape(self.env.n_envs, *self._obs_shape)
+
+    @property
+    def _obs_shape(self) -> tuple[int, ...]:
+        return self.env.observation_space.shape or ()
+
+    # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def collect(self, on_step: Callable[[StepView], bool | None] | None = None) -> Rollout:
+        """The next n_steps of every environment; see the contract.
+
+        With a compiled environment this is one call, unless `on_step` wants to see every step: then, and with any
+        other environment, it is a compiled call for the policy around each step.
+        """
+        start = time.perf_counter()
+        self.buffers.check()
+        self.moments.take()
+        with one_blas_thread():
+            if isinstance(self.env, NativeVectorEnv) and on_step is None:
+                rollout = self._collect_compiled(self.env)
+            else:
+                rollout = self._collect_stepwise(on_step)
+            self._value(self.storage.current, self.storage.last_values)
+        self.moments.give_back()
+        rollout.collect_s = time.perf_counter() - start
+        rollout.env_s = min(rollout.env_s, rollout.collect_s)
+        return rollout
+
+    def _collect_compiled(self, env: NativeVectorEnv) -> Rollout:
+        storage, moments, n_steps = self.storage, self.moments, self.config.n_steps
+        counters = np.zeros(3, np.int64)
+        total = rollout_kernels.collect(
+            *self.buffers.network, self.buffers.outputs, self.buffers.slopes, self.streams[0],
+            *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
+            moments.scaling, *moments.obs, *moments.returns, moments.discounted,
+            *storage.rows, storage.current, storage.final_obs, storage.episodes, counters, 0, n_steps,
+        )  # fmt: skip
+        self.num_timesteps += n_steps * env.n_envs
+        storage.valid[:] = True
+        episodes = env.read_episodes(storage.episodes[: counters[rollout_kernels.N_EPISODES]])
+        timed = max(1, int(counters[rollout_kernels.TIMED_STEPS]))
+        env_s = counters[rollout_kernels.ENV_NS] * 1e-9 * n_steps / timed
+        return storage.rollout(episodes, total / (n_steps * env.n_envs), env_s)
+
+    def _collect_stepwise(self, on_step: Callable[[StepView], bool | None] | None) -> Rollout:
+        storage, env_s, raw_reward = self.storage, 0.0, 0.0
+        episodes: list[Episode] = []
+        for t in range(self.config.n_steps):
+            actions = self._act(t)
+            before = time.perf_counter()
+            step = self.env.step(actions)
+            env_s += time.perf_counter() - before
+            self.num_timesteps += self.env.n_envs
+            ended = step.terminated | step.truncated
+            raw_reward += self._store(t, step, ended)
+            if step.episodes:
+                episodes += step.episodes
+            if on_step is not None:
+                on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
+        return storage.rollout(episodes, raw_reward / max(1, int(storage.valid.sum())), env_s)
+
+    def _act(self, t: int) -> np.ndarray:
+        """Actions for the environments; observation, action, log-probability and value are stored at row t."""
+        storage, buffers = self.storage, self.buffers
+        storage.obs[t] = storage.current
+        rollout_kernels.act_once(
+            *buffers.network, buffers.outputs, buffers.slopes, self.streams[0], storage.current,
+            storage.actions[t], storage.log_probs[t], storage.values[t], t == 0,
+        )  # fmt: skip
+        return storage.for_env(storage.actions[t])
+
+    def _store(self, t: int, step: Step, ended: np.ndarray) -> float:
+        """The sum of raw rewards of a step whose outcome is stored at row t."""
+        storage, moments = self.storage, self.moments
+        rewards, valid = storage.rewards[t], storage.valid[t]
+        rewards[:] = step.rewards
+        valid[:] = True if step.valid is None else step.valid
+        if step.valid is not None:
+            rewards[~valid] = 0.0
+        total = float(rewards.sum(dtype=np.float64))
+        storage.terminated[t], storage.truncated[t], storage.final_values[t] = step.terminated, step.truncated, 0.0
+        if moments.scales_rewards:
+            scaling = self.normalizer.gamma, self.normalizer.clip_reward
+            rollout_kernels.reward_once(*moments.returns, moments.discounted, *scaling, rewards, ended, valid)
+        final = None if step.final_obs is None else self._flat(step.final_obs)
+        self._observe(step.obs)
+        if final is not None:
+            if moments.scales_obs:
+                rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, False, final, final)
+            found = np.empty(len(final), np.float32)
+            self._value(final, found)
+            storage.final_values[t, ended] = found
+        return total
+
+    def _observe(self, obs: Any, take: bool = False) -> None:
+        """Make `obs` [N, ...] the current observations, scaled where that is wanted, after the moments took it in."""
+        moments, flat = self.moments, self._flat(obs)
+        if not moments.scales_obs:
+            self.storage.current[:] = flat
+            return
+        if take:
+            moments.take()
+        rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, True, flat, self.storage.current)
+        if take:
+            moments.give_back()
+
+    def _flat(self, obs: Any) -> np.ndarray:
+        return np.array(obs, np.float32).reshape(len(obs), -1)
+
+    def _value(self, x: np.ndarray, out: np.ndarray) -> None:
+        buffers = self.buffers
+        rollout_kernels.value_once(*buffers.network, buffers.outputs, buffers.slopes, x, out, False)
+
+    # ── update ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def update(
+        self, rollout: Rollout, hyper: Hyper, on_epoch: Callable[[EpochView], bool | None] | None = None
+    ) -> UpdateStats:
+        """The statistics of one PPO update on `rollout`; see the contract. Raises TrainingDiverged, with the last
+        finite weights in place, where a loss or gradient is not finite."""
+        start = time.perf_counter()
+        self.buffers.check()
+        batch, order, figures = self._batch(rollout)
+        totals = np.zeros(tables.N_TOTALS)
+        totals[tables.ADAM_STEPS] = self.buffers.steps
+        with one_blas_thread():
+            if on_epoch is None:
+                self._run(batch, order, hyper, hyper.n_epochs, totals)
+            else:
+                self._run_watched(batch, order, hyper, totals, on_epoch)
+        self.buffers.steps = int(totals[tables.ADAM_STEPS])
+        if totals[tables.DIVERGED]:
+            raise TrainingDiverged(
+                "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
+                "for NaN or huge values in the environment's observations and rewards (upswing check)."
+            )
+        return self._stats(totals, figures, start)
+
+    def _batch(self, rollout: Rollout) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
+        """The transitions as kernels read them, the rows of the valid ones, and statistics of the rollout."""
+        config, storage, n = self.config, self.storage, self.config.n_steps * self.env.n_envs
+        advantage_kernels.gae(
+            rollout.rewards, rollout.values, rollout.last_values, rollout.terminated, rollout.truncated,
+            rollout.final_values, config.gamma, config.gae_lambda, config.bootstrap_terminations,
+            storage.advantages, storage.returns,
+        )  # fmt: skip
+        order = np.flatnonzero(rollout.valid)
+        values, figures = rollout.values.reshape(n), np.zeros(tables.N_ROLLOUT_FIGURES)
+        advantages, returns = storage.advantages.reshape(n), storage.returns.reshape(n)
+        over_all = config.normalize_advantage and config.advantage_scope == "batch"
+        advantage_kernels.summarize(advantages, returns, values, order, over_all, storage.scaled, figures)
+        obs = np.ascontiguousarray(rollout.obs, np.float32).reshape(n, -1)
+        actions = np.ascontiguousarray(rollout.actions, np.float32).reshape(n, -1)
+        return (obs, actions, rollout.log_probs.reshape(n), values, storage.scaled, returns), order, figures
+
+    def _run(
+        self, batch: tuple[np.ndarray, ...], order: np.ndarray, hyper: Hyper, n_epochs: int, totals: np.ndarray
+    ) -> None:
+        buffers = self.buffers
+        run_epochs(
+            *buffers.network, *buffers.adam, *batch, *buffers.work,
+            order, self.streams[1], self.batch_size, n_epochs, self._settings(hyper), totals,
+        )  # fmt: skip
+
+    def _run_watched(
+        self,
+        batch: tuple[np.ndarray, ...],
+        order: np.ndarray,
+        hyper: Hyper,
+        totals: np.ndarray,
+        on_epoch: Callable[[EpochView], bool | None],
+    ) -> None:
+        """Run the epochs one by one; the numbers are the same."""
+        for epoch in range(hyper.n_epochs):
+            self._run(batch, order, hyper, 1, totals)
+            if totals[tables.STOPPED] or totals[tables.DIVERGED]:
+                return
+            n = totals[tables.EPOCH_MINIBATCHES]
+            view = EpochView(epoch, totals[tables.EPOCH_KL] / n, totals[tables.EPOCH_CLIPPED] / n)
+            if on_epoch(view) is False:
+                return
+
+    def _settings(self, hyper: Hyper) -> np.ndarray:
+        config = self.config
+        settings = np.zeros(tables.N_SETTINGS)
+        settings[tables.LEARNING_RATE] = hyper.learning_rate
+        settings[tables.CLIP_RANGE] = hyper.clip_range
+        settings[tables.CLIP_RANGE_VF] = math.inf if hyper.clip_range_vf is None else hyper.clip_range_vf
+        settings[tables.ENT_COEF] = hyper.ent_coef
+        settings[tables.VF_COEF] = config.vf_coef
+        settings[tables.MAX_GRAD_NORM] = config.max_grad_norm
+        settings[tables.TARGET_KL] = math.inf if hyper.target_kl is None else hyper.target_kl
+        settings[tables.ADAM_EPS] = config.adam_eps
+        settings[tables.NORMALIZE] = config.normalize_advantage and config.advantage_scope == "minibatch"
+        return settings
+
+    def _stats(self, totals: np.ndarray, figures: np.ndarray, start: float) -> UpdateStats:
+        """The update's figures, aggregated as metrics.py states."""
+        t = totals.tolist()
+        minibatches, steps = max(1.0, t[tables.N_MINIBATCHES]), max(1.0, t[tables.N_STEPS])
+        f = figures.tolist()
+        spread, mean = f[tables.RETURN_STD], f[tables.RETURN_MEAN]
+        return UpdateStats(
+            policy_gradient_loss=t[tables.POLICY_LOSS] / minibatches,
+            value_loss=t[tables.VALUE_LOSS] / minibatches,
+            entropy_loss=t[tables.ENTROPY_LOSS] / minibatches,
+            loss=t[tables.LOSS],
+            approx_kl=t[tables.EPOCH_KL] / max(1.0, t[tables.EPOCH_MINIBATCHES]),
+            kl_update=t[tables.KL] / minibatches,
+            kl_max=t[tables.KL_MAX],
+            clip_fraction=t[tables.CLIPPED] / minibatches,
+            # as in ppo/losses.py: nothing is explained where returns are constant up to rounding
+            explained_variance=(
+                1.0 - (f[tables.RESIDUAL_STD] / spread) ** 2 if spread**2 > 1e-12 * (1.0 + mean**2) else None
+            ),
+            grad_norm=t[tables.NORM] / steps,
+            grad_norm_max=t[tables.NORM_MAX],
+            grad_clip_fraction=t[tables.N_CLIPPED_STEPS] / steps,
+            ratio_error=t[tables.RATIO_ERROR],
+            adv_mean=f[tables.ADV_MEAN],
+            adv_std=f[tables.ADV_STD],
+            return_mean=mean,
+            return_std=spread,
+            value_bias=f[tables.RESIDUAL_MEAN] / spread if spread > 1e-6 * (1.0 + abs(mean)) else None,
+            std=self._std(),
+            n_epochs_done=int(t[tables.N_EPOCHS]),
+            gradient_steps=int(t[tables.N_STEPS]),
+            kl_stopped=bool(t[tables.STOPPED]),
+            update_s=time.perf_counter() - start,
+        )
+
+    def _std(self) -> float | None:
+        layout = self.buffers.layout
+        if layout.head[KIND] != GAUSSIAN:
+            return None
+        at = layout.head[LOG_STD]
+        return float(np.exp(self.buffers.params[at : at + layout.n_actions]).mean())
+
+    # ── state ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self, environments: bool = True) -> Snapshot:
+        """Weights, statistics, optimiser, generators and, where wanted, environments and the next observation."""
+        rest = {
+            "environment": self.env.get_state() if environments else None,
+            "obs": self.obs.copy(),
+            "discounted": self.normalizer.discounted.copy(),
+            "streams": self.streams.copy(),
+        }
+        packed, arrays = pack(rest, "native")
+        return Snapshot(
+            model=policy_arrays(self.policy) | self.normalizer.arrays(),
+            optimizer=self.buffers.adam_arrays(),
+            environment=arrays,
+            state={"engine": packed, "num_timesteps": self.num_timesteps},
+        )
+
+    def restore(self, snapshot: Snapshot) -> list[str]:
+        """Continue from `snapshot`, of this engine or the other one; returns what could not be restored."""
+        load_policy_arrays(self.policy, snapshot.model)
+        self.buffers.bind()
+        self.normalizer.load(snapshot.model)
+        self.buffers.load_adam(snapshot.optimizer)
+        self.num_timesteps = int(snapshot.state["num_timesteps"])
+        rest: dict[str, Any] = unpack(snapshot.state["engine"], snapshot.environment)
+        lost = []
+        if "streams" in rest:
+            self.streams[...] = rest["streams"]
+        else:
+            lost.append("The other engine's random generators could not be restored: new ones are used.")
+        if rest["environment"] is None:
+            lost.append("This environment cannot give its state: new episodes were begun.")
+        else:
+            self.env.set_state(rest["environment"])
+            self.storage.current[:] = self._flat(rest["obs"])
+            self.normalizer.discounted[:] = rest["discounted"]
+        return lost
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.env.close()
+
+
+class _Storage:
+    """The rows of a rollout [T, N, …], written in place by every collect."""
+
+    def __init__(self, config: TrainConfig, env: VectorEnv, buffers: PolicyBuffers):
+        n_steps, n_envs, layout = config.n_steps, env.n_envs, buffers.layout
+        shape = (n_steps, n_envs)
+        self.obs_shape, self.space = env.observation_space.shape or (), env.action_space
+        self.obs = np.zeros((*shape, layout.n_obs), np.float32)
+        self.actions = np.zeros((*shape, layout.n_actions), np.float32)
+        self.log_probs, self.values, self.rewards, self.final_values = (np.zeros(shape, np.float32) for _ in range(4))
+        self.terminated, self.truncated, self.valid = (np.zeros(shape, np.bool_) for _ in range(3))
+        self.last_values = np.zeros(n_envs, np.float32)
+        self.current = np.zeros((n_envs, layout.n_obs), np.float32)
+        self.final_obs = np.zeros((n_envs + 1, layout.n_obs), np.float32)
+        self.episodes = np.zeros((n_steps * n_envs, 5))
+        self.advantages, self.returns = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self.scaled = np.zeros(n_steps * n_envs, np.float32)
+
+    @property
+    def rows(self) -> tuple[np.ndarray, ...]:
+        """What a native rollout fills."""
+        written = (self.obs, self.actions, self.log_probs, self.values)
+        return *written, self.rewards, self.terminated, self.truncated, self.final_values
+
+    def for_env(self, actions: np.ndarray) -> np.ndarray:
+        """Actions [N, n_actions] as environments of this action space take them."""
+        if isinstance(self.space, spaces.Box):
+            return actions
+        whole = actions.astype(self.space.dtype)
+        return whole[..., 0] if isinstance(self.space, spaces.Discrete) else whole
+
+    def rollout(self, episodes: list[Episode], raw_reward_mean: float, env_s: float) -> Rollout:
+        """The rows as a Rollout; its arrays are views."""
+        return Rollout(
+            obs=self.obs.reshape(*self.obs.shape[:2], *self.obs_shape),
+            actions=self.for_env(self.actions),
+            log_probs=self.log_probs,
+            values=self.values,
+            rewards=self.rewards,
+            terminated=self.terminated,
+            truncated=self.truncated,
+            final_values=self.final_values,
+            last_values=self.last_values,
+            valid=self.valid,
+            episodes=episodes,
+            raw_reward_mean=raw_reward_mean,
+            env_s=env_s,
+        )
