@@ -123,7 +123,10 @@ class Group:
 
     def _for_envs(self, actions: np.ndarray) -> Any:
         actions = clip_to_space(actions, self.env_action_space)
-        return actions.tolist() if self._plain_choices else actions
+        if self._plain_choices:
+            return actions.tolist()
+        scalar_box = actions.ndim == 1 and isinstance(self.env_action_space, gymnasium.spaces.Box)
+        return map(np.asarray, actions) if scalar_box else actions
 
     def _clean(self) -> None:
         self.rows.terminated[:] = False

@@ -253,14 +253,19 @@ class GymnasiumVectorEnv:
 
     def _end_processes(self) -> None:
         """After a failure: Gymnasium's own close would wait for dead or hung workers for ever."""
-        self._closed = True
-        self._kill_processes()
-        with contextlib.suppress(Exception):
-            self.envs.close(terminate=True)
+        base: Any = self.envs.unwrapped
+        if isinstance(base, AsyncVectorEnv):
+            self._closed = base.closed = True
+            self._kill_processes()
+            for process, pipe in zip(base.processes, base.parent_pipes, strict=True):
+                process.join(CLOSE_TIMEOUT_S)
+                if pipe is not None:  # Gymnasium has closed those of environments that raised
+                    pipe.close()
 
     def _kill_processes(self) -> None:
         for process in getattr(self.envs.unwrapped, "processes", []):
             process.kill()
+
 
 
 def _mode(envs: gymnasium.vector.VectorEnv, given: AutoresetMode | str | None) -> AutoresetMode:

@@ -1,8 +1,8 @@
 """How two processes take turns over shared memory.
 
 Each side of a line has a word that it alone writes: the number of the turn it has finished. The other side watches it:
-at first without pause, then giving the core to whoever wants it, and after a millisecond asleep, to be woken through a
-socket, the bell. A step of quick environments so costs no system call for waking, and a long wait costs no core.
+at first without pause, then giving the core to whoever wants it, and as soon as somebody does, or after a millisecond,
+asleep, to be woken through a socket, the bell. A step of quick environments so costs no system call for waking, and a long wait costs no core.
 
 The socket also tells that the other side has died. Where it is asleep is itself a word, so that nobody rings in vain;
 both sides could miss each other there by nanoseconds, so nobody sleeps for longer than NAP_S without looking.
@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 
 EAGER_S = 30e-6  # watching without pause
-YIELDING_S = 1e-3  # then watching whenever nobody else wants the core
+YIELDING_S = 1e-3  # then watching as long as nobody else wants the core
+CROWDED_S = 20e-6  # somebody does if giving it away takes this long
 NAP_S = 0.05
 
 WORDS = 32  # per line, two cache lines for each side
@@ -70,17 +71,23 @@ class Line:
             return False
 
 
+def may_watch(start: float, eager: bool) -> bool:
+    """Whether to look again, having watched since `start`, rather than to sleep. It may let others have the core."""
+    now = time.monotonic()
+    if not WATCHING or now - start > YIELDING_S:
+        return False
+    if eager and now - start < EAGER_S:
+        return True
+    yield_core()
+    return time.monotonic() - now < CROWDED_S
+
+
 def wait(lines: Sequence[Line], timeout_s: float, eager: bool) -> tuple[list[int], list[int]]:
     """Wait until every line's turn is over; the indices of those that stayed silent, and of those whose side died."""
     pending = [i for i, line in enumerate(lines) if not line.is_over()]
     start = time.monotonic()
-    while WATCHING and pending:
+    while pending and may_watch(start, eager):
         pending = [i for i in pending if not lines[i].is_over()]
-        passed = time.monotonic() - start
-        if passed > YIELDING_S:
-            break
-        if not eager or passed > EAGER_S:
-            yield_core()
     return _sleep(lines, pending, start + timeout_s) if pending else ([], [])
 
 
@@ -108,14 +115,9 @@ def _sleep(lines: Sequence[Line], pending: list[int], deadline: float) -> tuple[
 def await_turn(line: Line, other: int, eager: bool) -> str:
     """What a worker has to do next: "turn", "message" (file descriptor `other` can be read) or "gone"."""
     start = time.monotonic()
-    while WATCHING:
+    while may_watch(start, eager):
         if line.words[line.their_turn] != line.turn:
             return "turn"
-        passed = time.monotonic() - start
-        if passed > YIELDING_S:
-            break
-        if not eager or passed > EAGER_S:
-            yield_core()
     poll = select.poll()
     poll.register(line.bell, select.POLLIN)
     poll.register(other, select.POLLIN)

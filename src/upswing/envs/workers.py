@@ -39,6 +39,10 @@ CLOSE_TIMEOUT_S = 5.0
 class WorkerLost(Exception):
     """A worker died, hung, or crashed; the message is the reason, a verb phrase."""
 
+    def __init__(self, reason: str, named: bool = False):
+        super().__init__(reason)
+        self.named = named  # it says already which environment, and when
+
 
 @dataclass
 class WorkerHandle:
@@ -133,7 +137,8 @@ class WorkerVectorEnv:
         try:
             return self._answer(worker, self.make_timeout_s)
         except WorkerLost as lost:
-            raise EnvironmentFault(f"{worker.name} {lost} while it made its environments.") from lost
+            when = "" if lost.named else " while it made its environments"
+            raise EnvironmentFault(f"{worker.name} {lost}{when}.") from lost
 
     def _attach(self, worker: WorkerHandle) -> None:
         assert worker.line is not None
@@ -209,7 +214,7 @@ class WorkerVectorEnv:
         error = failure.error()
         if not isinstance(error, EnvironmentCrash):
             return error
-        lost = WorkerLost(f"failed: {error}".rstrip("."))
+        lost = WorkerLost(f"failed: {error}".rstrip("."), named=True)
         lost.__cause__ = error.__cause__
         return lost
 
@@ -240,7 +245,7 @@ class WorkerVectorEnv:
         """Replace `worker`, begin new episodes, and mark its rows. Raises EnvironmentFault after too many times."""
         while True:
             at_work = self._words[worker.index][CURRENT]
-            if at_work >= 0 and "nvironment" not in str(lost):
+            if at_work >= 0 and not lost.named:
                 lost = WorkerLost(f"{lost} with environment {worker.where.start + at_work} at work")
             if worker.pid:
                 self._kill(worker)
