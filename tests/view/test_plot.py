@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -78,6 +79,8 @@ def test_a_series_stays_small_and_keeps_its_mean_and_its_end():
     xs = [x for x, _ in series.all()]
     assert xs == sorted(xs)
     assert series.all()[-1][0] > 9_800
+    gaps = [b - a for a, b in pairwise(xs[:-1])]
+    assert max(gaps) <= 2.1 * min(gaps)  # early and late stretches are kept alike
     assert all(y == pytest.approx(2 * x) for x, y in series.all())
     assert series.last == 19_998
 
