@@ -301,12 +301,25 @@ def _of_rule(run: Run, code: str, related: tuple[str, ...]) -> Rows:
             rows[run.said["found"].format(step=count(step) if isinstance(step, int | float) else "?")] = told
     if not rows:
         rows[run.said["not_found"]] = run.said["none_recorded"]
+    rows |= _RULES.get(code, lambda run: {})(run)
     for name in related:
         if name in METRICS:
             rows[name] = _short(run, name)
         elif name in WORDS:
             rows[name] = written(getattr(run.config, name))
     return rows
+
+
+_RULES: dict[str, Callable[[Run], Rows]] = {
+    **dict.fromkeys(("S01", "S02", "S03"), _sizes),
+    **dict.fromkeys(("F01", "F02"), _time_shares),
+    "S05": _evaluations,
+    "T02": _reach,
+    "T03": _episode,
+    "P03": _implied_clip,
+    "P04": _implied_clip,
+    "P06": _stops,
+}
 
 
 def _short(run: Run, tag: str) -> str:

@@ -103,11 +103,12 @@ class Page:
 def page(topic: str, lang: str) -> Page:
     """The page about `topic`, one of `topics()`, in `lang`. What a person types is looked up by `find` first."""
     entry, said = entries(lang)[topic], labels(lang)
-    parts = [Part(key, said["part"][key], form, _body(topic, entry, key, lang)) for key, form in RECIPES[entry["kind"]]]
+    headings = said["part"] | ({"sides": said["part"]["choice"]} if "small_is" in entry else {})
+    parts = [Part(key, headings[key], form, _body(topic, entry, key, lang)) for key, form in RECIPES[entry["kind"]]]
     related = tuple(entry["related"])
     for key, wanted in FAMILIES.items():
         rows = tuple((other, summary(other, lang)) for other in related if _family(other) == wanted)
-        parts.append(Part(key, said["part"][key], "links", rows))
+        parts.append(Part(key, headings[key], "links", rows))
     return Page(
         topic=topic,
         kind=entry["kind"],

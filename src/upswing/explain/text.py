@@ -48,13 +48,14 @@ class Paragraph:
 
 def wrap(text: str, width: int) -> list[str]:
     """`text` in lines of at most `width` cells, backticks not counted. Names between backticks stay whole if they fit."""
-    lines, line = [], ""
-    for unit in (piece for unit in _units(text) for piece in _fitting(unit, width)):
-        if line and cell_len(bare(line + unit.rstrip())) > width:
+    lines, line, used = [], "", 0
+    for unit in (piece for whole in _units(text) for piece in _fitting(whole, width)):
+        size = cell_len(bare(unit.rstrip()))
+        if line and used + size > width:
             lines.append(line.rstrip())
-            line = unit.lstrip()
-        else:
-            line += unit
+            line, used = "", 0
+            unit = unit.lstrip()
+        line, used = line + unit, used + size + len(unit) - len(unit.rstrip())
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
 
 
