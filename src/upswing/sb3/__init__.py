@@ -3,53 +3,41 @@
     from upswing import PPO
     from upswing.sb3 import EvalCallback, evaluate_policy, make_vec_env
 
-The modules under `common` stand where Stable-Baselines3 has them.
+The modules under `common` stand where Stable-Baselines3 has them. Names are imported when they are first used: worker
+processes, which need none of them, start quickly.
 """
 
-from upswing.policies import CnnPolicy, MlpPolicy, MultiInputPolicy
-from upswing.sb3.common.callbacks import (
-    BaseCallback,
-    CallbackList,
-    CheckpointCallback,
-    ConvertCallback,
-    EvalCallback,
-    EventCallback,
-    EveryNTimesteps,
-    ProgressBarCallback,
-    StopEpochsOnKL,
-    StopTrainingOnMaxEpisodes,
-    StopTrainingOnNoModelImprovement,
-    StopTrainingOnRewardThreshold,
-)
-from upswing.sb3.common.env_util import make_vec_env
-from upswing.sb3.common.evaluation import evaluate_policy
-from upswing.sb3.common.logger import Logger
-from upswing.sb3.common.monitor import Monitor
-from upswing.sb3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
-from upswing.sb3.ppo import PPO
+from __future__ import annotations
 
-__all__ = [
-    "PPO",
-    "BaseCallback",
-    "CallbackList",
-    "CheckpointCallback",
-    "CnnPolicy",
-    "ConvertCallback",
-    "DummyVecEnv",
-    "EvalCallback",
-    "EventCallback",
-    "EveryNTimesteps",
-    "Logger",
-    "MlpPolicy",
-    "Monitor",
-    "MultiInputPolicy",
-    "ProgressBarCallback",
-    "StopEpochsOnKL",
-    "StopTrainingOnMaxEpisodes",
-    "StopTrainingOnNoModelImprovement",
-    "StopTrainingOnRewardThreshold",
-    "SubprocVecEnv",
-    "VecEnv",
-    "evaluate_policy",
-    "make_vec_env",
-]
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "upswing.sb3.ppo": ("PPO",),
+    "upswing.sb3.common.callbacks": (
+        *("BaseCallback", "CallbackList", "CheckpointCallback", "ConvertCallback", "EvalCallback", "EventCallback"),
+        *("EveryNTimesteps", "ProgressBarCallback", "StopEpochsOnKL", "StopTrainingOnMaxEpisodes"),
+        *("StopTrainingOnNoModelImprovement", "StopTrainingOnRewardThreshold"),
+    ),
+    "upswing.sb3.common.env_util": ("make_vec_env",),
+    "upswing.sb3.common.evaluation": ("evaluate_policy",),
+    "upswing.sb3.common.logger": ("Logger",),
+    "upswing.sb3.common.monitor": ("Monitor",),
+    "upswing.sb3.common.vec_env": ("DummyVecEnv", "SubprocVecEnv", "VecEnv"),
+    "upswing.policies": ("CnnPolicy", "MlpPolicy", "MultiInputPolicy"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'upswing.sb3' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

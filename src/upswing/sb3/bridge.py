@@ -126,11 +126,11 @@ class StepwiseHook(CallbackHook):
         """Nothing: every call was made in time."""
 
     def _locals(self, view: StepView) -> dict[str, Any]:
-        env, step = self.model.env, view.outcome
+        env, step = self.model.venv, view.outcome
         assert env is not None and step is not None
         return {
             "self": self.model,
-            "env": env,
+            "env": env.source,
             "callback": self.callback,
             "n_steps": view.step,
             "n_rollout_steps": self.model.n_steps,

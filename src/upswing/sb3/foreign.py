@@ -5,6 +5,7 @@ Nothing of it is imported: what has its methods is understood.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,3 +138,10 @@ def vec_normalize_of(env: Any) -> Any:
     while layer is not None and type(layer).__name__ != "VecNormalize":
         layer = getattr(layer, "venv", None)
     return layer
+
+
+def sync_normalization(source: Any, target: Any) -> None:
+    """Give the VecNormalize `target` the statistics of `source`; nothing where either is None."""
+    if source is not None and target is not None:
+        for name in ("obs_rms", "ret_rms"):
+            setattr(target, name, copy.deepcopy(getattr(source, name)))

@@ -98,9 +98,9 @@ class PPO:
         self._take_seed(seed)
 
         self.policy = Policy(self)
-        self.env: VecEnv | None = None if env is None else as_vec_env(env)
-        if self.env is not None:
-            self.observation_space, self.action_space = self.env.observation_space, self.env.action_space
+        self.venv: VecEnv | None = None if env is None else as_vec_env(env)
+        if self.venv is not None:
+            self.observation_space, self.action_space = self.venv.observation_space, self.venv.action_space
         self.training: loop.Training | None = None  # None without an environment
         self.rollout_buffer: RolloutBuffer | None = None
         self.num_timesteps = 0
@@ -127,7 +127,7 @@ class PPO:
         """Make the policy, and with an environment the engine."""
         self.settings.show_schedules()
         config = self._config()
-        if self.env is None:
+        if self.venv is None:
             self._loose = self._agent_without_env(config)
             return
         self._build(self._learned)
@@ -140,8 +140,8 @@ class PPO:
         uneven = derived.pool % derived.batch_size > 0  # which the first sentence is about
         if uneven:
             warnings.warn(sentences.pop(0), UserWarning, stacklevel=4)
-        if self.verbose >= 1 and self.training is not None and self.env is not None:
-            what = self.training.engine.name, self.env.vector_env.description
+        if self.verbose >= 1 and self.training is not None and self.venv is not None:
+            what = self.training.engine.name, self.venv.vector_env.description
             print(*sentences, f"Using {self.device} device, the {what[0]} engine, {what[1]}", sep="\n")
 
     # ── what it consists of ─────────────────────────────────────────────────────────────────────────────────────
@@ -159,7 +159,7 @@ class PPO:
     @property
     def n_envs(self) -> int:
         """Environments that step side by side."""
-        return self.env.num_envs if self.env else 1
+        return self.venv.num_envs if self.venv else 1
 
     @property
     def logger(self) -> Any:
@@ -170,13 +170,15 @@ class PPO:
         """Use `logger`, anything with record and dump, from now on."""
         self._logger, self._custom_logger = logger, True
 
-    def get_env(self) -> VecEnv | None:
-        """The environments that it learns from."""
-        return self.env
+    def get_env(self) -> Any:
+        """The environments that it learns from: a VecEnv, or Stable-Baselines3's own; None where it has none."""
+        return self.venv.source if self.venv else None
+
+    env = property(get_env)
 
     def get_vec_normalize_env(self) -> Any:
         """Stable-Baselines3's VecNormalize around the environments, or None."""
-        return vec_normalize_of(self.env.vector_env) if self.env else None
+        return vec_normalize_of(self.venv.vector_env) if self.venv else None
 
     @property
     def _n_updates(self) -> int:
@@ -188,7 +190,7 @@ class PPO:
         return max(0.0, 1.0 - done / max(1, self._total_timesteps))
 
     def _config(self) -> TrainConfig:
-        name = self.env.name if self.env else "environment"
+        name = self.venv.name if self.venv else "environment"
         return self.settings.config(self.policy_class, name, self.n_envs, self._seed, self._asked_device)
 
     def learn(
@@ -230,7 +232,7 @@ class PPO:
     def _begin(self, total_timesteps: int, fresh: bool, log_name: str) -> loop.Training:
         """The training, ready for a call of learn."""
         training = self._ready()
-        assert self.env is not None
+        assert self.venv is not None
         start = 0 if fresh else self.num_timesteps
         total = total_timesteps + start
         config = replace(training.config, total_timesteps=max(1, total))
@@ -246,9 +248,9 @@ class PPO:
         )
         training.begun_at, training.started = training.progress, time.perf_counter()
         training.engine.num_timesteps = self.num_timesteps = start
-        if fresh or not self._has_begun or self.env.touched:
+        if fresh or not self._has_begun or self.venv.touched:
             training.engine.reset(self._first_seeds)
-            self._first_seeds, self._has_begun, self.env.touched = None, True, False
+            self._first_seeds, self._has_begun, self.venv.touched = None, True, False
             self._last_dones = np.ones(self.n_envs, bool)
         if fresh:
             self.ep_info_buffer = deque(maxlen=self.stats_window_size)
@@ -273,9 +275,9 @@ class PPO:
 
     def remember(self, episodes: list[Episode]) -> None:
         """Add finished episodes to ep_info_buffer and ep_success_buffer."""
-        assert self.env is not None
+        assert self.venv is not None
         for episode in episodes:
-            self.ep_info_buffer.append(self.env.episode_info(episode.ret, episode.length))
+            self.ep_info_buffer.append(self.venv.episode_info(episode.ret, episode.length))
             if episode.success_at_end is not None:
                 self.ep_success_buffer.append(episode.success_at_end)
 
@@ -316,7 +318,7 @@ class PPO:
         venv = as_vec_env(env)
         check_spaces(venv, self.observation_space, self.action_space)
         learned = self._snapshot()
-        self.env = venv
+        self.venv = venv
         self._build(learned)
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -324,12 +326,12 @@ class PPO:
         if seed is None:
             return
         self._take_seed(seed)
-        if self.env is not None:
+        if self.venv is not None:
             self._build(model_file.bare(self._snapshot()))
 
     def _ready(self) -> loop.Training:
         """The training, built anew where a setting has changed that an engine cannot change."""
-        if self.env is None:
+        if self.venv is None:
             raise ConfigError(
                 "This model has no environment to learn from: give it one, PPO.load(path, env) or set_env(env)."
             )
@@ -350,19 +352,19 @@ class PPO:
 
     def _build(self, learned: Snapshot | None) -> None:
         """Make the engine for the environment and the settings; it goes on from what was `learned`."""
-        assert self.env is not None
+        assert self.venv is not None
         config = self._config()
         seeds = spawn_seeds(self._seed, self.n_envs)
-        own = self.env.take_seeds()  # without a seed of the model the environments keep theirs
+        own = self.venv.take_seeds()  # without a seed of the model the environments keep theirs
         self._first_seeds = own if self.seed is None else seeds.envs
-        engine, notices = make_engine(config, seeds._replace(envs=self._first_seeds), self.env.vector_env)
+        engine, notices = make_engine(config, seeds._replace(envs=self._first_seeds), self.venv.vector_env)
         if learned is not None:
             engine.restore(learned)
         progress = self.training.progress if self.training else self._progress
         agent = Agent(engine.policy, engine.normalizer, self._seed)
         self.training = loop.Training(config, derive(config), engine, agent, notices, time.perf_counter())
         self.training.progress = progress
-        self._has_begun, self.env.touched = False, False
+        self._has_begun, self.venv.touched = False, False
 
     def _agent_without_env(self, config: TrainConfig) -> Agent:
         if not hasattr(self, "observation_space"):
@@ -427,7 +429,7 @@ class PPO:
         if env is None:
             model.observation_space, model.action_space = saved.observation_space, saved.action_space
         else:
-            check_spaces(model.env, saved.observation_space, saved.action_space)
+            check_spaces(model.venv, saved.observation_space, saved.action_space)
         model.num_timesteps = learned.state["num_timesteps"]
         model._learned = learned
         model._progress = Progress(num_timesteps=model.num_timesteps, n_updates=saved.n_updates)

@@ -26,6 +26,7 @@ from upswing.engine.contract import EpochView
 from upswing.sb3.common.base_callback import BaseCallback, CallbackList, ConvertCallback, EventCallback, Locals
 from upswing.sb3.common.evaluation import evaluate_policy
 from upswing.sb3.common.vec_env import as_vec_env
+from upswing.sb3.foreign import sync_normalization, vec_normalize_of
 
 __all__ = [
     "BaseCallback",
@@ -66,8 +67,8 @@ class EveryNTimesteps(EventCallback):
 class CheckpointCallback(BaseCallback):
     """Saves the model to `save_path`/`name_prefix`_STEPS_steps.safetensors every `save_freq` calls of n_envs steps each.
 
-    The file holds weights, optimiser and settings, so that training can go on from it. save_replay_buffer and
-    save_vecnormalize are accepted and have nothing to save.
+    The file holds weights, optimiser and settings, so that training can go on from it. With save_vecnormalize a
+    VecNormalize of Stable-Baselines3's saves itself beside it. There is no replay buffer to save.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class CheckpointCallback(BaseCallback):
     ):
         super().__init__(verbose)
         self.save_freq, self.save_path, self.name_prefix = save_freq, save_path, name_prefix
+        self.save_vecnormalize = save_vecnormalize
 
     def idle_calls(self) -> float:
         """The calls before the next multiple of save_freq."""
@@ -94,6 +96,11 @@ class CheckpointCallback(BaseCallback):
             path = self.model.save(Path(self.save_path) / f"{self.name_prefix}_{self.num_timesteps}_steps")
             if self.verbose >= 2:
                 print(f"Saving model checkpoint to {path}")
+            normalizer = self.model.get_vec_normalize_env()
+            if self.save_vecnormalize and normalizer is not None:
+                normalizer.save(
+                    str(Path(self.save_path) / f"{self.name_prefix}_vecnormalize_{self.num_timesteps}_steps.pkl")
+                )
         return True
 
 
@@ -167,6 +174,7 @@ class EvalCallback(EventCallback):
 
     def _evaluate(self) -> tuple[list[float], list[int]]:
         self._is_success_buffer = []
+        sync_normalization(self.model.get_vec_normalize_env(), vec_normalize_of(self.eval_env.vector_env))
         returns, lengths = evaluate_policy(
             self.model,
             self.eval_env,

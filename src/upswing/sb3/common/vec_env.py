@@ -39,7 +39,9 @@ class VecEnv:
         action_space: gymnasium.Space | None = None,
         envs: Sequence[gymnasium.Env] = (),
         name: str = "environment",
+        source: Any = None,
     ):
+        self.source = self if source is None else source  # what the user made, where it has these methods itself
         self.vector_env = vector_env
         self.num_envs = vector_env.n_envs
         self.observation_space = observation_space or vector_env.observation_space
@@ -182,7 +184,7 @@ def as_vec_env(env: Any) -> VecEnv:
         name = env_name(env.spec.id) if env.spec else type(env.unwrapped).__name__
         return VecEnv(vector_env, env.single_observation_space, env.single_action_space, members, name)
     if is_foreign(env):
-        return VecEnv(ForeignVecEnv(env), env.observation_space, env.action_space)
+        return VecEnv(ForeignVecEnv(env), env.observation_space, env.action_space, source=env)
     if isinstance(env, VectorEnv):
         return VecEnv(env)
     if callable(env):
