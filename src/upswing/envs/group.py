@@ -18,7 +18,7 @@ from upswing.envs.masks import INFO, METHOD, Plan, find_source, plan
 from upswing.envs.rows import Rows, copy, parts_of, select
 from upswing.envs.spaces import clip_to_space, encode_action_space
 from upswing.envs.state import get_env_state, set_env_state
-from upswing.envs.writers import BadValue, finite_rows, float_views, is_finite, mask_writer, observation_writer
+from upswing.envs.writers import BadValue, finite_check, finite_rows, float_views, mask_writer, observation_writer
 from upswing.errors import ConfigError, EnvironmentFault, UserError
 
 Factory = Callable[[], gymnasium.Env]
@@ -51,8 +51,11 @@ class Group:
                 self.envs.append(_checked_env(factory(), self.envs))
             env = self.envs[0]
             self.env_action_space = env.action_space
-            self.plan: Plan = plan(env.observation_space, env.action_space, find_source(env, action_masks))
-            self._check_same_spaces()
+        with self._guarded("in reset"):
+            self.current[0] = 0
+            source = find_source(env, action_masks)
+        self.plan: Plan = plan(env.observation_space, env.action_space, source)
+        self._check_same_spaces()
         self.observation_space: gymnasium.Space = self.plan.space
         self.action_space = encode_action_space(self.env_action_space)
         self.tallies = [Tally() for _ in self.envs]
@@ -70,7 +73,7 @@ class Group:
         # Gymnasium's own environments check a Python int three times faster; others may expect NumPy's, as it samples.
         own = all(type(env.unwrapped).__module__.startswith("gymnasium.envs.") for env in self.envs)
         self._plain_choices = own and isinstance(self.env_action_space, gymnasium.spaces.Discrete)
-        self._floats = [*float_views(rows.obs), rows.rewards]
+        self._all_finite = finite_check([*float_views(rows.obs), rows.rewards])
         self._final_floats = [float_views(select(rows.final_obs, slice(i, i + 1))) for i in range(len(self.envs))]
         self._masks: list[Callable[[], Any]] = []
         if self.plan.source in (METHOD, INFO):
@@ -115,10 +118,9 @@ class Group:
                         self._mask(i, info)
         except Exception as error:
             raise self._crash(error, "in step") from error
-        for view in self._floats:
-            if bad or not is_finite(view):
-                self._quarantine(bad)
-                return True, True
+        if bad or not self._all_finite():
+            self._quarantine(bad)
+            return True, True
         return self._dirty, False
 
     def _for_envs(self, actions: np.ndarray) -> Any:
@@ -156,7 +158,7 @@ class Group:
         rows.terminated[i], rows.truncated[i] = terminated, truncated
         rows.ret[i], rows.length[i], rows.once[i], rows.at_end[i] = tally.ret, tally.length, tally.once, tally.at_end
         self._write_final(i, obs)
-        sound = all(map(is_finite, self._final_floats[i]))
+        sound = all(np.isfinite(view).all() for view in self._final_floats[i])
         if not sound and terminated:  # ended because of it: the observation's value is 0, whatever it holds
             for view in self._final_floats[i]:
                 np.nan_to_num(view, copy=False, posinf=0.0, neginf=0.0)

@@ -267,7 +267,6 @@ class GymnasiumVectorEnv:
             process.kill()
 
 
-
 def _mode(envs: gymnasium.vector.VectorEnv, given: AutoresetMode | str | None) -> AutoresetMode:
     named = given if given is not None else envs.metadata.get("autoreset_mode")
     try:

@@ -91,8 +91,8 @@ class WorkerVectorEnv:
         self._workers = [WorkerHandle(i, slice(*bounds[i : i + 2])) for i in range(n_workers)]
         self._pickled = [pickled(factories[worker.where]) for worker in self._workers]
         self._server = ForkServer()
-        self._closing = weakref.finalize(self, _close_server, self._server, os.getpid())
         self._memory_fd = new_memory()
+        self._release = weakref.finalize(self, _release, self._server, self._workers, self._memory_fd, os.getpid())
         try:
             self._start()
         except BaseException:
@@ -161,7 +161,7 @@ class WorkerVectorEnv:
 
     def close(self) -> None:
         """End the workers: they may close their environments for `close_timeout_s`. Safe to call twice."""
-        if not self._closing.alive:
+        if not self._release.alive:
             return
         for worker in self._workers:
             with contextlib.suppress(WorkerLost):
@@ -171,8 +171,7 @@ class WorkerVectorEnv:
             if worker.pid:
                 with contextlib.suppress(EnvironmentFault):
                     self._kill(worker)
-        self._closing()
-        os.close(self._memory_fd)
+        self._release()
 
     def _await_ends(self) -> None:
         poll, deadline = select.poll(), time.monotonic() + self.close_timeout_s
@@ -390,6 +389,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _close_server(server: ForkServer, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child of ours must not end its parent's workers
+def _release(server: ForkServer, workers: list[WorkerHandle], memory_fd: int, owner: int) -> None:
+    """Let go of everything, also where nobody has called close; a forked child must not end its parent's workers."""
+    if os.getpid() == owner:
         server.close()
+    for worker in workers:
+        if worker.messages is not None and worker.line is not None:
+            worker.messages.close()
+            worker.line.bell.close()
+    os.close(memory_fd)

@@ -6,7 +6,6 @@ the same dtype and shape costs two comparisons. What is wrong is raised as BadVa
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -121,10 +120,19 @@ def float_views(obs: Observation) -> list[np.ndarray]:
     return [part.reshape(-1) for part in parts if part.dtype.kind == "f" and part.size]
 
 
-def is_finite(flat: np.ndarray) -> bool:
-    """Whether all of `flat` [n] is finite. For few numbers their squared norm is the cheapest way to ask; where it
-    overflows they are looked at one by one."""
-    return (flat.size < 4096 and math.isfinite(flat.dot(flat))) or bool(np.isfinite(flat).all())
+def finite_check(views: list[np.ndarray]) -> Callable[[], bool]:
+    """A function that tells whether every number in the flat `views` is finite, in half a microsecond a view."""
+    flags = [bytearray(view.size) for view in views]
+    marked = [(view, np.frombuffer(flag, np.bool_), flag) for view, flag in zip(views, flags, strict=True)]
+
+    def all_finite() -> bool:
+        for view, out, flag in marked:
+            np.isfinite(view, out)
+            if 0 in flag:  # a search for a byte, several times faster than a reduction of few numbers
+                return False
+        return True
+
+    return all_finite
 
 
 def finite_rows(obs: Observation) -> np.ndarray:
