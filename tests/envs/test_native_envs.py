@@ -135,9 +135,6 @@ def test_gymnasiums_checker_accepts_the_env(env_id):
     check_env(find(env_id)(), skip_render_check=True)
 
 
-# ── the vector contract ─────────────────────────────────────────────────────────────────────────────────────────
-
-
 def actions_for(env, rng):
     if isinstance(env.action_space, gym.spaces.Discrete):
         return rng.integers(env.action_space.n, size=env.n_envs)
@@ -216,9 +213,6 @@ def test_pictures():
     assert find("Pendulum-v1")(render_mode="rgb_array").render().std() > 0
     with pytest.raises(ValueError, match="human"):
         find("Pendulum-v1")(render_mode="human")
-
-
-# ── one's own ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def own(**changes):

@@ -77,8 +77,6 @@ class NativeEngine:
     def _obs_shape(self) -> tuple[int, ...]:
         return self.env.observation_space.shape or ()
 
-    # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────
-
     def collect(self, on_step: Callable[[StepView], bool | None] | None = None) -> Rollout:
         """The next n_steps of every environment; see the contract.
 
@@ -183,8 +181,6 @@ class NativeEngine:
     def _value(self, x: np.ndarray, out: np.ndarray) -> None:
         buffers = self.buffers
         rollout_kernels.value_once(*buffers.network, buffers.outputs, buffers.slopes, x, out, False)
-
-    # ── update ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def update(
         self, rollout: Rollout, hyper: Hyper, on_epoch: Callable[[EpochView], bool | None] | None = None
@@ -308,8 +304,6 @@ class NativeEngine:
             return None
         at = layout.head[LOG_STD]
         return float(np.exp(self.buffers.params[at : at + layout.n_actions]).mean())
-
-    # ── state ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def snapshot(self, environments: bool = True) -> Snapshot:
         """Weights, statistics, optimiser, generators and, where wanted, environments and the next observation."""

@@ -1,0 +1,77 @@
+"""Actions drawn in compiled code follow the policy's distribution, and draws do not depend on one another."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from native_policies import SPACES, make_policy
+from upswing.compiled.random import stream
+from upswing.engine.native.buffers import PolicyBuffers
+from upswing.engine.native.rollout import act_once
+
+N = 60_000
+
+
+def draws(policy, seed=0):
+    """Actions [N, A] and log-probabilities [N] for one observation, N times, and torch's distribution for it."""
+    buffers, obs = PolicyBuffers(policy), np.full((N, 5), 0.3, np.float32)
+    actions, log_probs, values = np.empty((N, buffers.layout.n_actions), np.float32), *np.empty((2, N), np.float32)
+    act_once(
+        *buffers.network, buffers.outputs, buffers.slopes, stream(seed), obs, actions, log_probs, values, True
+    )  # fmt: skip
+    with torch.no_grad():
+        distribution, expected = policy(torch.from_numpy(obs))
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    return actions, log_probs, distribution
+
+
+def as_torch(space, actions):
+    whole = torch.from_numpy(actions).long()
+    return {"discrete": whole[:, 0], "multi_discrete": whole}.get(space, torch.from_numpy(actions))
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_log_probs_of_what_was_drawn(space):
+    actions, log_probs, distribution = draws(make_policy(space))
+    np.testing.assert_allclose(
+        log_probs, distribution.log_prob(as_torch(space, actions)).detach(), rtol=2e-6, atol=2e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "nvec"), [("discrete", [3]), ("multi_discrete", [2, 5, 3]), ("multi_binary", [2] * 4)]
+)
+def test_choices_are_as_frequent_as_they_are_likely(space, nvec):
+    actions, _, distribution = draws(make_policy(space))
+    logits = distribution.logits[0]
+    heads = torch.stack([0 * logits, logits], 1) if space == "multi_binary" else logits.split(nvec, 0)
+    for k, head in enumerate(heads):
+        counts = np.bincount(actions[:, k].astype(int), minlength=nvec[k])
+        expected = head.double().softmax(-1).numpy() * N
+        assert (
+            len(counts) == nvec[k] and stats.chisquare(counts, expected * counts.sum() / expected.sum()).pvalue > 0.001
+        )
+    if len(nvec) > 1:  # parts are drawn independently
+        assert abs(np.corrcoef(actions[:, 0], actions[:, 1])[0, 1]) < 0.02
+
+
+def test_gaussian_draws_have_its_mean_and_deviation():
+    actions, _, distribution = draws(make_policy("box"))
+    z = (actions - distribution.mean.numpy()) / distribution.log_std.detach().exp().numpy()
+    for k in range(3):
+        assert stats.kstest(z[:, k], "norm").pvalue > 0.001
+    assert np.abs(np.corrcoef(z.T) - np.eye(3)).max() < 0.02
+
+
+def test_an_almost_certain_choice_is_drawn():
+    policy = make_policy("discrete")
+    policy.action_head.net.bias.data[:] = torch.tensor([-50.0, 60.0, -90.0])
+    actions, log_probs, _ = draws(policy)
+    assert (actions == 1.0).all() and (log_probs == 0.0).all()
+
+
+def test_the_stream_decides():
+    policy = make_policy("box")
+    a, b, c = (draws(policy, seed)[0] for seed in (1, 1, 2))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
