@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test lint returns clean
+.PHONY: train test lint returns pictures clean
 
 train: $(INSTALLED)
 	$(BIN)/upswing train CartPole-v1
@@ -30,6 +30,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 returns: $(INSTALLED)
 	$(BIN)/python -m scripts.returns
+
+pictures: $(INSTALLED)
+	$(BIN)/python -m scripts.pictures
 
 clean:
 	rm -rf $(VENV) build dist

@@ -22,7 +22,7 @@ PANELS = (
     ("time/fps", "steps per second"),
 )
 COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea", "#dc2626", "#0891b2", "#ca8a04", "#4b5563")
-_INK, _GRID, _BAND = "#1f2937", "#e5e7eb", "#dcfce7"
+_INK, _PALE, _GRID, _BAND = "#1f2937", "#6b7280", "#e5e7eb", "#dcfce7"
 
 
 def draw_runs(runs: Sequence[str | Path], output: str | Path) -> Path:
@@ -45,6 +45,7 @@ def draw_runs(runs: Sequence[str | Path], output: str | Path) -> Path:
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False)
     else:
         figure.suptitle(next(iter(columns)), color=_INK, fontsize=11)
+    figure.supxlabel("environment steps", fontsize=9, color=_PALE)
     target = Path(output)
     try:
         figure.savefig(target, dpi=130)
@@ -74,10 +75,17 @@ def _panel(axis: Any, tag: str, title: str, columns: dict[str, dict[str, np.ndar
         score = metrics.get("eval/mean_reward")
         if tag == "rollout/ep_rew_mean" and score is not None:
             axis.plot(steps, score, "o", color=colour, markersize=4, markeredgecolor="white")
+            axis.set_title("● evaluations", loc="right", fontsize=8, color=_PALE)
     axis.set_title(title, loc="left", fontsize=10, color=_INK)
     axis.grid(color=_GRID, linewidth=0.8)
     axis.set_axisbelow(True)
     axis.tick_params(labelsize=8, colors=_INK, length=0)
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x / 1e6:g}M" if abs(x) >= 1e6 else f"{x / 1e3:g}k")
+    axis.xaxis.set_major_formatter(lambda x, _: _thousands(x))
     for side in ("top", "right", "left", "bottom"):
         axis.spines[side].set_visible(False)
+
+
+def _thousands(x: float) -> str:
+    """500, 20k, 1.5M."""
+    factor, unit = (1e6, "M") if abs(x) >= 1e6 else (1e3, "k") if abs(x) >= 1e3 else (1, "")
+    return f"{x / factor:g}{unit}"
