@@ -133,14 +133,3 @@ def test_an_entry_of_the_wrong_size_is_refused_when_the_environment_is_made():
 
     with pytest.raises(ConfigError, match="has 3 entries, but the actions are 4 choices"):
         SerialVectorEnv([Wrong])
-
-
-def test_random_actions_are_valid_and_use_every_choice():
-    rng = np.random.default_rng(0)
-    mask = {ACTION_MASK: np.array([[True, False, True, False, True]] * 200)}
-    drawn = random_actions(spaces.MultiDiscrete([3, 2]), mask, 200, rng)
-    assert set(drawn[:, 0]) == {0, 2} and set(drawn[:, 1]) == {1}
-    assert set(random_actions(spaces.Discrete(3), {}, 200, rng)) == {0, 1, 2}
-    box = spaces.Box(np.array([-2.0, -np.inf]), np.array([5.0, np.inf]), dtype=np.float64)
-    assert np.isfinite(random_actions(box, {}, 50, rng)).all()
-    assert random_actions(spaces.MultiBinary(3), {}, 9, rng).shape == (9, 3)
