@@ -18,7 +18,7 @@ LAYERS = [
     {"envs", "policies"},
     {"engine"},
     {"hooks", "agent", "evaluation", "progress", "keeping", "training", "selftest", "view"},
-    {"doctor", "lab", "explain"},
+    {"doctor", "lab", "explain", "bench"},
     {"cli", "sb3", "__main__", "__init__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upswing import errors
+from upswing.cli.bench import bench
 from upswing.cli.explain import explain
 from upswing.cli.known import envs, info, presets, selftest
 from upswing.cli.options import CONTEXT, DIM
@@ -19,7 +20,7 @@ from upswing.cli.train import train
 PANELS = {
     "Train": (train, resume),
     "Look at a run": (evaluate, watch, record, plot),
-    "Find out": (explain, envs, presets, info, selftest),
+    "Find out": (explain, envs, presets, info, selftest, bench),
 }
 
 

@@ -328,7 +328,7 @@ class TrainConfig:
         limits=(0, None),
     )
     n_eval_envs: int = word(
-        5,
+        10,
         EVALUATION,
         "Environments that evaluate side by side.",
         unit="environments",

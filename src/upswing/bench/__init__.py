@@ -1,0 +1,1 @@
+"""Speed and learning beside other trainers, on the same recipes and the same machine, in turns."""
