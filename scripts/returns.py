@@ -40,7 +40,7 @@ GOALS = (
     Goal("Acrobot-v1", 500_000, -90.0, "-73.5 ± 18 at 1M"),
     Goal("Pendulum-v1", 100_000, -200.0, "-172 ± 104 at 100k"),
     Goal("MountainCar-v0", 1_000_000, -120.0, "-110 ± 20 at 1M"),
-    Goal("MountainCarContinuous-v0", 100_000, 85.0, "88 ± 2.6 at 20k"),
+    Goal("MountainCarContinuous-v0", 50_000, 85.0, "88 ± 2.6 at 20k"),
     Goal("LunarLander-v3", 1_000_000, 230.0, "242 ± 32 at 1M (v2)"),
     Goal("LunarLanderContinuous-v3", 1_000_000, 230.0, "271 ± 32 at 1M (v2)"),
     Goal("InvertedPendulum-v5", 1_000_000, 950.0, "not published for MuJoCo; CleanRL 963 ± 22 at 1M (v4)"),
