@@ -149,7 +149,7 @@ def test_hooks_see_every_step_epoch_and_iteration_and_may_change_settings(tmp_pa
     class Counting(Hook):
         steps = epochs = rollouts = 0
         started = ended = None
-        rates = []
+        rates = ()
 
         def on_start(self, info):
             self.started = info
@@ -165,7 +165,7 @@ def test_hooks_see_every_step_epoch_and_iteration_and_may_change_settings(tmp_pa
             return False
 
         def on_iteration(self, record, agent):
-            self.rates.append(record["train/learning_rate"])
+            self.rates = (*self.rates, record["train/learning_rate"])
             return Request(changes={"learning_rate": 1e-5}, metrics={"custom/one": 1.0})
 
         def on_end(self, result):
@@ -174,7 +174,7 @@ def test_hooks_see_every_step_epoch_and_iteration_and_may_change_settings(tmp_pa
     hook = Counting()
     result = train(small(tmp_path, total_timesteps=256), [hook])
     assert (hook.steps, hook.rollouts, hook.epochs) == (64, 2, 2)
-    assert hook.rates == [3e-4, 1e-5]
+    assert hook.rates == (3e-4, 1e-5)
     assert hook.started.n_parameters > 0
     assert hook.ended == result
     assert json.loads((Path(result.run_dir) / "metrics.jsonl").read_text().splitlines()[0])["custom/one"] == 1.0
@@ -209,7 +209,18 @@ def test_two_processes_cannot_continue_one_run(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_exits_with_its_code(tmp_path, number, code):
-    command = [sys.executable, "-m", "upswing", "train", "CartPole-v1", "--no-preset", "--engine", "torch", "--name", "r"]
+    command = [
+        sys.executable,
+        "-m",
+        "upswing",
+        "train",
+        "CartPole-v1",
+        "--no-preset",
+        "--engine",
+        "torch",
+        "--name",
+        "r",
+    ]
     command += ["--total-timesteps", "100000000", "--out-dir", str(tmp_path), "--n-steps", "64", "--quiet"]
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
     metrics = tmp_path / "r" / "metrics.jsonl"

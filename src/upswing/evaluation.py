@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -82,7 +83,7 @@ def summarize(episodes: list[Episode]) -> Evaluation:
     )
 
 
-def load_config(run: str | Path, *, trusted: bool = True) -> TrainConfig:
+def load_config(run: str | os.PathLike[str], *, trusted: bool = True) -> TrainConfig:
     """The configuration of the run at `run`. Code that it names (`module:Class`) is refused unless `trusted`."""
     settings = read_config(run)
     if not trusted:

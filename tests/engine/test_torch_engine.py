@@ -6,8 +6,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from scripted import ScriptedEnv, script
 
+from scripted import ScriptedEnv, script
 from upswing.config import TrainConfig
 from upswing.engine.contract import Hyper
 from upswing.engine.torch_engine import TorchEngine

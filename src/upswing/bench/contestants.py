@@ -59,10 +59,10 @@ def upswing(recipe: Recipe, seed: int) -> Timing:
     class Clock(Hook):
         returns: list[float]
 
-        def on_rollout(self, rollout, num_timesteps):  # type: ignore[no-untyped-def]
+        def on_rollout(self, rollout, num_timesteps):
             self.returns = [episode.ret for episode in rollout.episodes]
 
-        def on_iteration(self, record, agent):  # type: ignore[no-untyped-def]
+        def on_iteration(self, record, agent):
             timing.add(recipe, record["time/collect_s"], record["time/update_s"], self.returns)
             if timing.steps:
                 timing.env_s += record["time/env_s"]
@@ -91,7 +91,7 @@ def upswing(recipe: Recipe, seed: int) -> Timing:
     return timing
 
 
-def _through_python(config):  # type: ignore[no-untyped-def]
+def _through_python(config):
     """`config` with the environment as a function that makes it, for which no compiled one is looked up."""
     import dataclasses
 
@@ -120,21 +120,21 @@ def sbx(recipe: Recipe, seed: int) -> Timing:
     return _sb3_like(PPO, recipe, seed, {"net_arch": list(recipe.net_arch), "activation_fn": activation})
 
 
-def _sb3_like(ppo, recipe: Recipe, seed: int, policy_kwargs, **more) -> Timing:  # type: ignore[no-untyped-def]
+def _sb3_like(ppo, recipe: Recipe, seed: int, policy_kwargs, **more) -> Timing:
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
     timing = Timing()
 
-    class Clocked(ppo):  # type: ignore[misc]
-        def collect_rollouts(self, env, callback, buffer, n_rollout_steps):  # type: ignore[no-untyped-def]
+    class Clocked(ppo):
+        def collect_rollouts(self, env, callback, buffer, n_rollout_steps):
             start = time.perf_counter()
             self.ep_info_buffer.clear()  # what it holds afterwards finished in this rollout
             done = super().collect_rollouts(env, callback, buffer, n_rollout_steps)
             self.clock_s = time.perf_counter() - start
             return done
 
-        def train(self):  # type: ignore[no-untyped-def]
+        def train(self):
             start = time.perf_counter()
             super().train()
             returns = [info["r"] for info in self.ep_info_buffer]

@@ -54,7 +54,9 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int] | None, seed: int):
+    def __init__(
+        self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int] | None, seed: int
+    ):
         self.config, self.env = config, env
         self.policy = policy
         self.device = next(policy.parameters()).device
@@ -260,7 +262,7 @@ class TorchEngine:
     def _stats(self, batch: Batch, epochs: list[list[MinibatchStats]], stopped: bool, start: float) -> UpdateStats:
         """The update's figures, aggregated as metrics.py states; the one place where the device is read."""
         every = torch.stack([torch.stack(list(stats)) for epoch in epochs for stats in epoch]).cpu()
-        mean = MinibatchStats(*every.double().mean(dim=0).tolist())
+        mean = MinibatchStats(*every.double().mean(dim=0))
         last = every[-len(epochs[-1]) :]
         kl, norm = every[:, 4], every[:, 6]
         if stopped:  # the minibatch that stopped the update took no step
@@ -275,14 +277,14 @@ class TorchEngine:
             first = _take(batch, slice(0, 1))
             std = self.policy.get_distribution(first.obs).std()
         return UpdateStats(
-            policy_gradient_loss=mean.policy_gradient_loss,
-            value_loss=mean.value_loss,
-            entropy_loss=mean.entropy_loss,
+            policy_gradient_loss=float(mean.policy_gradient_loss),
+            value_loss=float(mean.value_loss),
+            entropy_loss=float(mean.entropy_loss),
             loss=float(every[-1, 3]),
             approx_kl=float(last[:, 4].mean()),
             kl_update=float(kl.mean()),
             kl_max=float(kl.max()),
-            clip_fraction=mean.clip_fraction,
+            clip_fraction=float(mean.clip_fraction),
             explained_variance=explained_variance(batch.values, batch.returns),
             grad_norm=float(norm.sum()) / steps,
             grad_norm_max=float(norm.max()) if len(norm) else 0.0,
@@ -356,13 +358,13 @@ def _copy(obs: Observation) -> Observation:
 def _concatenate(parts: list[Observation]) -> Observation:
     first = parts[0]
     if isinstance(first, dict):
-        return {key: np.concatenate([part[key] for part in parts]) for key in first}  # type: ignore[index]
+        return {key: np.concatenate([part[key] for part in parts]) for key in first}
     return np.concatenate(parts)  # type: ignore[arg-type]
 
 
 def _take(batch: Batch, rows: Tensor | slice) -> Batch:
     obs = {key: part[rows] for key, part in batch.obs.items()} if isinstance(batch.obs, dict) else batch.obs[rows]
-    return Batch(obs, *(tensor[rows] for tensor in batch[1:]))  # type: ignore[arg-type]
+    return Batch(obs, *(tensor[rows] for tensor in batch[1:]))
 
 
 def _epoch_view(epoch: int, stats: list[MinibatchStats]) -> EpochView:
