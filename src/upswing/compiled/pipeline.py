@@ -11,7 +11,7 @@ import ctypes
 from typing import Any
 
 from numba import _dynfunc  # type: ignore[attr-defined]
-from numba.core import compiler, lowering, typed_passes
+from numba.core import cgutils, compiler, lowering, types, typed_passes
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import register_pass
 
@@ -20,7 +20,25 @@ _NOT_CALLABLE = ctypes.cast(ctypes.pythonapi.PyObject_Call, ctypes.c_void_p).val
 
 
 class _WideLower(lowering.Lower):
-    """Asks LLVM for vectors as wide as the processor has: by default it stays at 256 bits even with AVX-512."""
+    """Asks LLVM for vectors as wide as the processor has (by default it stays at 256 bits even with AVX-512), and only
+    borrows its array arguments: their owner outlives the call, and counting references to each slice costs more than
+    many an environment's step."""
+
+    def extract_function_arguments(self) -> None:
+        super().extract_function_arguments()
+        self.fnargs = [self._borrowed(*each) for each in zip(self.fndesc.argtypes, self.fnargs, strict=True)]
+
+    def _borrowed(self, kind: Any, value: Any) -> Any:
+        if isinstance(kind, types.BaseTuple):
+            parts = [self.builder.extract_value(value, i) for i in range(len(kind))]
+            borrowed = [self._borrowed(*each) for each in zip(kind, parts, strict=True)]
+            return self.context.make_tuple(self.builder, kind, borrowed)
+        if not isinstance(kind, types.Array):
+            return value
+        array = self.context.make_array(kind)(self.context, self.builder, value=value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
 
     def setup_function(self, fndesc: Any) -> None:
         super().setup_function(fndesc)
