@@ -12,10 +12,11 @@ import torch
 
 from upswing.agent import Agent
 from upswing.engine.contract import EpochView, Rollout, StepView
+from upswing.envs.native import NativeVectorEnv
 from upswing.envs.spaces import clip_to_space
 from upswing.hooks import Hook, Record, RunInfo
 from upswing.ppo.advantages import gae
-from upswing.sb3.common.base_callback import CallbackList, idle_calls, skip_calls, wants_epochs
+from upswing.sb3.common.base_callback import BaseCallback, epochwise, idle_calls, skip_calls, stepwise
 
 if TYPE_CHECKING:
     from upswing.sb3.ppo import PPO
@@ -27,16 +28,10 @@ class StopTraining(Exception):
 
 def hooks_for(model: PPO, callback: Any, learn_locals: dict[str, Any]) -> list[Hook]:
     """The hooks that serve `callback`: one that is called every step only where it needs that, likewise every epoch."""
-    kind = StepwiseHook if idle_calls(callback) is None else CallbackHook
+    kind = StepwiseHook if stepwise(callback) else CallbackHook
     hooks: list[Hook] = [kind(model, callback, learn_locals)]
-    return [*hooks, EpochHook(callback)] if wants_epochs(callback) else hooks
-
-
-def callers(callback: Any) -> list[str]:
-    """Names of the callbacks that need every step."""
-    if isinstance(callback, CallbackList):
-        return [name for each in callback.callbacks for name in callers(each)]
-    return [type(callback).__name__] if idle_calls(callback) is None else []
+    asking = epochwise(callback)
+    return [*hooks, EpochHook(asking)] if asking else hooks
 
 
 class CallbackHook(Hook):
@@ -61,7 +56,7 @@ class CallbackHook(Hook):
         model.note_rollout(rollout)
         self._catch_up(rollout, num_timesteps)
         model.num_timesteps = num_timesteps
-        self.callback.update_locals({"rollout_buffer": model.rollout_buffer, "n_steps": model.n_steps})
+        self.callback.update_locals(self._locals_of_rollout())
         self.callback.on_rollout_end()
         model.take_over_changes()
 
@@ -70,6 +65,18 @@ class CallbackHook(Hook):
         self.model.log_iteration(record)
         if self._goes_on():
             self.callback.on_rollout_start()
+
+    def _locals_of_rollout(self) -> dict[str, Any]:
+        model, buffer = self.model, self.model.rollout_buffer
+        assert buffer is not None
+        last = {"rewards": buffer.rewards[-1].copy(), "dones": buffer.dones[-1]}
+        return {
+            "rollout_buffer": buffer,
+            "n_steps": model.n_steps,
+            "n_rollout_steps": model.n_steps,
+            "env": model.env,
+            **last,
+        }
 
     def _catch_up(self, rollout: Rollout, num_timesteps: int) -> None:
         """The calls of this rollout's steps: those that do nothing are only counted."""
@@ -115,12 +122,18 @@ class StepwiseHook(CallbackHook):
     def on_iteration(self, record: Record, agent: Agent) -> None:
         """Say once what the calls cost."""
         if self.calls == self.model.n_steps and self.model.verbose >= 1:
-            share = self.spent_s / max(1e-9, float(record["time/collect_s"] or 0.0))
-            print(
-                f"{', '.join(callers(self.callback))}: called after every step, {1e6 * self.spent_s / self.calls:.0f} µs a "
-                f"call, {100 * min(1.0, share):.0f} % of this rollout's time; no rollout is compiled meanwhile."
-            )
+            self._say_what_it_costs(float(record["time/collect_s"] or 0.0))
         super().on_iteration(record, agent)
+
+    def _say_what_it_costs(self, collect_s: float) -> None:
+        env = self.model.venv
+        names = ", ".join(type(callback).__name__ for callback in stepwise(self.callback))
+        share = min(1.0, self.spent_s / max(1e-9, collect_s))
+        compiled = env is not None and isinstance(env.vector_env, NativeVectorEnv)
+        print(
+            f"{names}: called after every step, {1e6 * self.spent_s / self.calls:.0f} µs a call, {100 * share:.0f} % of this "
+            f"rollout's time{'; without it the rollout would be one compiled call' if compiled else ''}."
+        )
 
     def _catch_up(self, rollout: Rollout, num_timesteps: int) -> None:
         """Nothing: every call was made in time."""
@@ -144,14 +157,15 @@ class StepwiseHook(CallbackHook):
 
 
 class EpochHook(Hook):
-    """Lets a callback end the epochs of an update."""
+    """Lets callbacks end the epochs of an update."""
 
-    def __init__(self, callback: Any):
-        self.callback = callback
+    def __init__(self, callbacks: list[BaseCallback]):
+        self.callbacks = callbacks
 
     def on_epoch(self, view: EpochView) -> bool:
-        """Whether to go on with this update's epochs."""
-        return self.callback.on_epoch(view)
+        """Whether to go on with this update's epochs; every callback sees every epoch."""
+        answers = [callback.on_epoch(view) for callback in self.callbacks]
+        return all(answers)
 
 
 class RolloutBuffer:

@@ -144,8 +144,6 @@ class PPO:
             what = self.training.engine.name, self.venv.vector_env.description
             print(*sentences, f"Using {self.device} device, the {what[0]} engine, {what[1]}", sep="\n")
 
-    # ── what it consists of ─────────────────────────────────────────────────────────────────────────────────────
-
     @property
     def agent(self) -> Agent:
         """The policy with what scales its observations."""
@@ -218,12 +216,15 @@ class PPO:
         everyone.init_callback(self)
         learn_locals = {"self": self, "total_timesteps": self._total_timesteps, "callback": everyone}
         learn_locals |= {"log_interval": log_interval, "tb_log_name": tb_log_name, "progress_bar": progress_bar}
+        learn_locals |= {"reset_num_timesteps": reset_num_timesteps}
         try:
             loop.learn(training, [*hooks_for(self, everyone, learn_locals), *hooks])
         except StopTraining:
             pass
         finally:
             bar.close()
+            if not self._custom_logger:
+                self._logger.close()
             self.num_timesteps = training.engine.num_timesteps
             training.progress = replace(training.progress, num_timesteps=self.num_timesteps, changes={})
         everyone.on_training_end()
@@ -296,8 +297,6 @@ class PPO:
         """Write what the logger holds."""
         self._logger.dump(step=self.num_timesteps)
 
-    # ── acting ──────────────────────────────────────────────────────────────────────────────────────────────────
-
     def predict(
         self,
         observation: Any,
@@ -307,8 +306,6 @@ class PPO:
     ) -> tuple[np.ndarray, Any]:
         """Actions for one observation or a batch of them, and `state` unchanged; see Policy.predict."""
         return self.policy.predict(observation, state, episode_start, deterministic)
-
-    # ── environment and seeds ───────────────────────────────────────────────────────────────────────────────────
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:
         """Learn from `env` from now on, beginning with new episodes. The number of environments may differ.
@@ -376,8 +373,6 @@ class PPO:
         if self._learned is not None:
             load_policy_arrays(policy, self._learned.model)
         return Agent(policy, Normalizer(config, observation_space, 1), self._seed)
-
-    # ── parameters and files ────────────────────────────────────────────────────────────────────────────────────
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """{"policy": the policy's state_dict}."""

@@ -47,8 +47,8 @@ class BaseCallback:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if _definer(cls, "_on_step") < _definer(cls, "idle_calls"):
-            idle = math.inf if does_nothing(cls) else None
+        if min(_definer(cls, "_on_step"), _definer(cls, "on_step")) < _definer(cls, "idle_calls"):
+            idle = math.inf if cls.on_step is BaseCallback.on_step and does_nothing(cls) else None
             cls.idle_calls = lambda self: idle  # type: ignore[method-assign]
 
     @property
@@ -71,11 +71,6 @@ class BaseCallback:
         """How many of the next calls of `on_step` would do nothing but count: infinite where all of them, None where it
         cannot be told and every call is needed."""
         return math.inf
-
-    def skip_calls(self, n: int, num_timesteps: int) -> None:
-        """Count `n` calls of `on_step` that did nothing, the last of them at `num_timesteps`."""
-        self.n_calls += n
-        self.num_timesteps = num_timesteps
 
     def init_callback(self, model: Any) -> None:
         """Get to know the model."""
@@ -175,18 +170,6 @@ class CallbackList(BaseCallback):
         """The callbacks in order."""
         return iter(self.callbacks)
 
-    def idle_calls(self) -> float | None:
-        """Calls in which none of them does anything."""
-        every = [idle_calls(callback) for callback in self.callbacks]
-        known = [idle for idle in every if idle is not None]
-        return min(known, default=math.inf) if len(known) == len(every) else None
-
-    def skip_calls(self, n: int, num_timesteps: int) -> None:
-        """Count for all of them."""
-        super().skip_calls(n, num_timesteps)
-        for callback in self.callbacks:
-            skip_calls(callback, n, num_timesteps)
-
     def _init_callback(self) -> None:
         for callback in self.callbacks:
             callback.init_callback(self.model)
@@ -207,10 +190,6 @@ class CallbackList(BaseCallback):
     def _on_rollout_end(self) -> None:
         for callback in self.callbacks:
             callback.on_rollout_end()
-
-    def _on_epoch(self, view: EpochView) -> bool:
-        answers = [callback.on_epoch(view) for callback in self.callbacks if wants_epochs(callback)]
-        return all(answers)
 
     def _on_training_end(self) -> None:
         for callback in self.callbacks:
@@ -242,24 +221,43 @@ def as_callback(callback: Any) -> Any:
     return found[0] if len(found) == 1 else CallbackList(found)
 
 
+def members(callback: Any) -> list[Any] | None:
+    """The callbacks in a CallbackList, this project's or Stable-Baselines3's; None for any other callback."""
+    return callback.callbacks if type(callback).__name__ == "CallbackList" else None
+
+
 def idle_calls(callback: Any) -> float | None:
-    """How many of the next calls would do nothing; for callbacks of other origin all of them, or unknown."""
+    """How many of the next calls of on_step would do nothing but count; None where every call is needed."""
+    inner = members(callback)
+    if inner is not None:
+        idle = [idle_calls(each) for each in inner]
+        known = [n for n in idle if n is not None]
+        return min(known, default=math.inf) if len(known) == len(idle) else None
     if isinstance(callback, BaseCallback):
         return callback.idle_calls()
     return math.inf if does_nothing(type(callback)) else None
 
 
 def skip_calls(callback: Any, n: int, num_timesteps: int) -> None:
-    """Count `n` calls that did nothing."""
-    if isinstance(callback, BaseCallback):
-        callback.skip_calls(n, num_timesteps)
-    else:
-        callback.n_calls += n
-        callback.num_timesteps = num_timesteps
+    """Count `n` calls of on_step that did nothing, the last of them at `num_timesteps`."""
+    callback.n_calls += n
+    callback.num_timesteps = num_timesteps
+    for each in members(callback) or ():
+        skip_calls(each, n, num_timesteps)
 
 
-def wants_epochs(callback: Any) -> bool:
-    """Whether it, or one that it calls directly, overrides _on_epoch."""
-    if isinstance(callback, CallbackList):
-        return any(wants_epochs(each) for each in callback.callbacks)
-    return isinstance(callback, BaseCallback) and type(callback)._on_epoch is not BaseCallback._on_epoch
+def stepwise(callback: Any) -> list[Any]:
+    """The callbacks, those in lists looked for, that need every step."""
+    inner = members(callback)
+    if inner is not None:
+        return [found for each in inner for found in stepwise(each)]
+    return [callback] if idle_calls(callback) is None else []
+
+
+def epochwise(callback: Any) -> list[BaseCallback]:
+    """The callbacks, those in lists looked for, that override _on_epoch."""
+    inner = members(callback)
+    if inner is not None:
+        return [found for each in inner for found in epochwise(each)]
+    asks = isinstance(callback, BaseCallback) and type(callback)._on_epoch is not BaseCallback._on_epoch
+    return [callback] if asks else []

@@ -44,8 +44,9 @@ class VecEnv:
         self.source = self if source is None else source  # what the user made, where it has these methods itself
         self.vector_env = vector_env
         self.num_envs = vector_env.n_envs
-        self.observation_space = observation_space or vector_env.observation_space
-        self.action_space = action_space or vector_env.action_space
+        own = vector_env.observation_space, vector_env.action_space
+        self.observation_space = own[0] if observation_space is None else observation_space
+        self.action_space = own[1] if action_space is None else action_space
         self.envs = list(envs)  # where they are at hand
         self.name = name
         self.seeds: list[int] | None = None  # for the next reset
