@@ -165,6 +165,7 @@ def test_seeds_go_to_each_environment_where_it_can_be_and_the_first_otherwise():
     assert GymnasiumVectorEnv(SyncVectorEnv([Counting] * 2)).reset([5, 6])[:, 0].tolist() == [5, 6]
 
 
+@pytest.mark.filterwarnings("ignore:.*ERROR.*:UserWarning")  # so Gymnasium logs what its workers raise
 def test_a_failing_worker_of_gymnasium_ends_in_a_sentence():
     faults = {"step kill": "died", "step hang": "did not answer for 1 s", "step raise": "the pole is gone"}
     for fault, said in faults.items():

@@ -53,7 +53,7 @@ def test_a_worker_that_fails_in_a_step_is_named_and_replaced(fault, said, tmp_pa
     assert step.truncated.tolist() == [True, True, False, False] and not step.terminated.any()
     assert step.rewards.tolist() == [0, 0, 1, 1] and step.episodes == []
     assert step.obs[:, 2].tolist() == [0, 0, 2, 2]
-    assert step.final_obs.tolist() == step.obs[:2].tolist()
+    assert step.final_obs[:, 0].tolist() == [10, 11] and step.final_obs[1, 2] == 1  # the last that is known
     assert len(env.notices) == 1 and said in env.notices[0]
     assert env.notices[0].startswith("Worker 0 (environments 0 to 1) ") and "1 of at most 3 times" in env.notices[0]
     assert before[0] != after[0] and before[1] == after[1] and not alive(before[0])

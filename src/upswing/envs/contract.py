@@ -8,6 +8,9 @@ environment offers them, are the Dict entry ACTION_MASK.
 Autoreset is "same step": where an episode ended, the observation returned is already the next episode's first, and
 the true last observation comes in `final_obs`. An adapter of an environment that resets one step later (Gymnasium's
 NEXT_STEP) marks the row of that empty step as not valid.
+
+An episode that was lost (its worker process died, or a number in it was not finite) ends in a row that is truncated
+and not valid, with reward 0, no Episode, and in `final_obs` what comes nearest to a true last observation.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ class Step(NamedTuple):
     truncated: np.ndarray  # [N] bool: it was cut off, typically by a time limit
     final_obs: Observation | None  # [K, ...]: true last observations of the K ended rows, in row order; None if K = 0
     episodes: list[Episode]  # the finished ones, usually K of them
-    valid: np.ndarray | None = None  # [N] bool; False where this step only reset the row; None: all are valid
+    valid: np.ndarray | None = None  # [N] bool; False where no transition took place; None: all are valid
 
 
 @runtime_checkable

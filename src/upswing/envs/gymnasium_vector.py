@@ -25,7 +25,7 @@ from upswing.envs.masks import ENTRY, INFO, METHOD, find_source, has_entry, plan
 from upswing.envs.rows import copy, parts_of, select
 from upswing.envs.spaces import OBS, clip_to_space, count_choices, encode_action_space, encode_leaf, pick
 from upswing.envs.state import get_env_state, set_env_state
-from upswing.envs.writers import finite_rows
+from upswing.envs.writers import finite_rows, without_numbers
 from upswing.errors import ConfigError, EnvironmentFault, UserError
 
 FINAL_KEYS = ("final_obs", "final_observation")
@@ -85,8 +85,8 @@ class GymnasiumVectorEnv:
         rewards, ended = np.where(stepped, _numpy(rewards).reshape(-1), 0.0), terminated | truncated
         self._tallies.add(rewards, stepped, self._success(info, ended))
         obs = self._encode(obs, info)
-        if self.mode is not AutoresetMode.SAME_STEP:
-            obs = _without_numbers(obs, terminated)
+        if self.mode is not AutoresetMode.SAME_STEP:  # some environments end because of such a number
+            obs = without_numbers(obs, terminated)
         final, obs = self._final(obs, info, terminated, ended)
         self._check_finite(obs, rewards)
         episodes = self._tallies.finish(np.flatnonzero(ended))
@@ -109,7 +109,7 @@ class GymnasiumVectorEnv:
             return None, obs
         rows = np.flatnonzero(ended)
         if self.mode is AutoresetMode.SAME_STEP:
-            final = _without_numbers(self._final_from_info(info, rows), terminated[rows])
+            final = without_numbers(self._final_from_info(info, rows), terminated[rows])
             self._check_finite(final, np.zeros(len(rows)), rows)
             return final, obs
         final = select(obs, rows)
@@ -301,17 +301,6 @@ def _array(value: Any) -> np.ndarray:
 def _numpy(value: Any) -> np.ndarray:
     """`value` as an array of our own: what an info holds may be the environment's state itself."""
     return np.array(_array(value))
-
-
-def _without_numbers(obs: Observation, terminated: np.ndarray) -> Observation:
-    """`obs` [K, ...] with zeros in terminated rows that are not finite: some environments end because of that, and
-    the value of what follows is 0, whatever they show."""
-    bad = terminated & ~finite_rows(obs)
-    if bad.any():
-        obs = copy(obs)
-        for part in parts_of(obs):
-            part[bad] = 0
-    return obs
 
 
 def _info_of(info: dict[str, Any], i: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Observations, rewards and actions are never pickled. A worker that dies, hangs or whose environment raises is restarted
 a bounded number of times. The rows of all its environments are then not valid, truncated, with reward 0 and a new
-episode's first observation (also in `final_obs`, for want of a true one), and their episodes are not reported.
+episode's first observation; `final_obs` holds the last that is known, and their episodes are not reported.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from upswing.envs.contract import Observation, Step
 from upswing.envs.forkserver import ForkServer, kill
 from upswing.envs.group import EnvironmentCrash, Factory, shapes
 from upswing.envs.memory import new_memory, reserve
-from upswing.envs.rows import new_rows, part_of, parts_of, read_step, rows_nbytes
+from upswing.envs.rows import copy, new_rows, part_of, parts_of, read_step, rows_nbytes
 from upswing.envs.serial import counted
 from upswing.envs.turns import CURRENT, STATUS, WORDS, Line, wait
 from upswing.envs.worker import ENDED, FAILED, LOST, Failure, Setup, Shape, split
+from upswing.envs.writers import without_numbers
 from upswing.errors import ConfigError, EnvironmentFault
 
 MAKE_TIMEOUT_S = 300.0  # simulators load assets and start games
@@ -242,12 +243,14 @@ class WorkerVectorEnv:
 
     def _revive(self, worker: WorkerHandle, lost: WorkerLost, seeds: list[int | None] | None = None) -> None:
         """Replace `worker`, begin new episodes, and mark its rows. Raises EnvironmentFault after too many times."""
+        rows = part_of(self._rows, worker.where)
+        if worker.pid:
+            self._kill(worker)
+        known = without_numbers(copy(rows.obs), np.ones(len(rows.rewards), bool))
         while True:
             at_work = self._words[worker.index][CURRENT]
             if at_work >= 0 and not lost.named:
                 lost = WorkerLost(f"{lost} with environment {worker.where.start + at_work} at work")
-            if worker.pid:
-                self._kill(worker)
             if worker.restarts >= self.max_restarts:
                 raise EnvironmentFault(
                     f"{worker.name} {lost}, after {counted(worker.restarts, 'restart')}: mend the environment, or "
@@ -267,9 +270,10 @@ class WorkerVectorEnv:
                 break
             except WorkerLost as again:
                 lost = again
-        rows = part_of(self._rows, worker.where)
+                if worker.pid:
+                    self._kill(worker)
         rows.rewards[:], rows.terminated[:], rows.truncated[:], rows.valid[:] = 0.0, False, True, False
-        for target, source in zip(parts_of(rows.final_obs), parts_of(rows.obs), strict=True):
+        for target, source in zip(parts_of(rows.final_obs), parts_of(known), strict=True):
             target[...] = source
 
     def _fresh_seeds(self, worker: WorkerHandle) -> list[int | None]:

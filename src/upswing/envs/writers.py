@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from upswing.envs.contract import ACTION_MASK, Observation
 from upswing.envs.masks import ENTRY, Plan, flat_mask
+from upswing.envs.rows import copy, parts_of
 from upswing.envs.spaces import encode_leaf, pick
 
 Writer = Callable[[int, Any], None]
@@ -141,3 +142,16 @@ def finite_rows(obs: Observation) -> np.ndarray:
     floats = [part for part in parts if part.dtype.kind == "f"]
     n = len(parts[0])
     return np.logical_and.reduce([np.ones(n, bool), *(np.isfinite(part.reshape(n, -1)).all(-1) for part in floats)])
+
+
+def without_numbers(obs: Observation, rows: np.ndarray) -> Observation:
+    """`obs` [K, ...] with zeros in those of `rows` [K] bool that are not finite.
+
+    For last observations of terminated episodes: the value of what follows is 0, whatever they show.
+    """
+    bad = rows & ~finite_rows(obs)
+    if bad.any():
+        obs = copy(obs)
+        for part in parts_of(obs):
+            part[bad] = 0
+    return obs
