@@ -9,6 +9,7 @@ from upswing.compiled import numeric
 from upswing.compiled.blas import multiply, multiply_transposed
 from upswing.compiled.clock import nanoseconds
 from upswing.compiled.compiler import inline, kernel
+from upswing.compiled.transpose import transpose
 
 
 @kernel("void(f4[::1], f4[::1], i8)")
@@ -82,6 +83,22 @@ def test_products_inside_flat_buffers(shape, beta, transposed):
     product(rows, inner, columns, a, 3, b, 5, beta, c, 2, transposed)
     np.testing.assert_allclose(c[2 : 2 + rows * columns].reshape(rows, columns), expected, atol=2e-6 * inner + 1e-5)
     np.testing.assert_array_equal(np.concatenate(outside), np.concatenate([c[:2], c[2 + rows * columns :]]))
+
+
+@kernel("void(f4[::1], i8, i8, i8, f4[::1], i8)")
+def transposed(source, source_at, rows, columns, target, target_at):
+    transpose(source, source_at, rows, columns, target, target_at)
+
+
+@pytest.mark.parametrize(
+    "shape", [(16, 16), (64, 64), (1, 1), (64, 4), (4, 64), (2, 64), (17, 33), (48, 16), (15, 100)]
+)
+def test_transposing(shape):
+    source = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    flat, target = np.concatenate([np.zeros(3, np.float32), source.ravel()]), np.full(source.size + 9, 7.0, np.float32)
+    transposed(flat, 3, *shape, target, 5)
+    np.testing.assert_array_equal(target[5:-4].reshape(shape[::-1]), source.T)
+    assert (target[:5] == 7.0).all() and (target[-4:] == 7.0).all()
 
 
 @kernel("f8(f4)")

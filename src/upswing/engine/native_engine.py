@@ -52,7 +52,9 @@ class NativeEngine:
 
     name = "native"
 
-    def __init__(self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int], seed: int):
+    def __init__(
+        self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int] | None, seed: int
+    ):
         self.config, self.env, self.policy = config, env, policy
         self.buffers = PolicyBuffers(policy)
         self.normalizer = Normalizer(config, env.observation_space, env.n_envs)

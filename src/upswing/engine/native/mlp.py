@@ -11,6 +11,7 @@ import numpy as np
 from upswing.compiled import numeric
 from upswing.compiled.blas import multiply, multiply_transposed
 from upswing.compiled.compiler import inline
+from upswing.compiled.transpose import transpose
 from upswing.engine.native.layout import (
     ACTIVATION,
     BIAS,
@@ -36,11 +37,7 @@ def refresh_shadow(layers, params, shadow):
     """Write the transposed weights [n_in, n_out] that `forward` multiplies by: OpenBLAS is twice as fast with them."""
     for l in range(layers.shape[0]):
         n_in, n_out = layers[l, N_IN], layers[l, N_OUT]
-        source = params[layers[l, WEIGHT] : layers[l, WEIGHT] + n_in * n_out].reshape(n_out, n_in)
-        target = shadow[layers[l, SHADOW] : layers[l, SHADOW] + n_in * n_out].reshape(n_in, n_out)
-        for i in range(n_in):
-            for j in range(n_out):
-                target[i, j] = source[j, i]
+        transpose(params, layers[l, WEIGHT], n_out, n_in, shadow, layers[l, SHADOW])
 
 
 @inline
