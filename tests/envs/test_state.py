@@ -17,6 +17,7 @@ from upswing.envs.registry import make_factory
 from upswing.envs.serial import SerialVectorEnv
 from upswing.envs.state import get_env_state, set_env_state
 from upswing.envs.workers import WorkerVectorEnv
+from upswing.errors import StorageError
 from upswing.run.snapshot import pack, unpack
 
 
@@ -222,3 +223,13 @@ def test_dict_observations_and_masks_are_part_of_the_state():
     obs = SerialVectorEnv([lambda: Kept("method")]).set_state(state)
     assert obs["action_mask"].tolist() == [[False, True, False]] and obs["obs"].tolist() == [[4, 0, 1]]
     assert isinstance(env.observation_space, spaces.Dict)
+
+
+def test_a_state_of_something_else_is_refused():
+    factories = [make_factory("CartPole-v1")] * 2
+    ours, theirs = SerialVectorEnv(factories), next_step(factories)
+    ours.reset([0, 1])
+    theirs.reset([0, 1])
+    for env, state in ((ours, {}), (SerialVectorEnv(factories[:1]), ours.get_state()), (theirs, ours.get_state())):
+        with pytest.raises(StorageError, match=r"The saved state is not one of .*resume with the same"):
+            env.set_state(state)

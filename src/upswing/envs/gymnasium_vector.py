@@ -24,9 +24,9 @@ from upswing.envs.episodes import UNKNOWN, Tallies
 from upswing.envs.masks import ENTRY, INFO, METHOD, find_source, has_entry, plan
 from upswing.envs.rows import copy, parts_of, select
 from upswing.envs.spaces import OBS, clip_to_space, count_choices, encode_action_space, encode_leaf, pick
-from upswing.envs.state import get_env_state, set_env_state
+from upswing.envs.state import get_env_state, saved_environments, set_env_state
 from upswing.envs.writers import finite_rows, without_numbers
-from upswing.errors import ConfigError, EnvironmentFault, UserError
+from upswing.errors import ConfigError, EnvironmentFault, StorageError, UserError
 
 FINAL_KEYS = ("final_obs", "final_observation")
 CLOSE_TIMEOUT_S = 5.0
@@ -218,14 +218,18 @@ class GymnasiumVectorEnv:
         if any(state is None for state in states):
             return None
         tallies = {name: getattr(self._tallies, name).copy() for name in ("ret", "length", "once", "at_end")}
-        return {"sub": states, "tallies": tallies, "resetting": self._resetting.copy(), "obs": copy(self._obs)}
+        return {"environments": states, "tallies": tallies, "resetting": self._resetting.copy(), "obs": copy(self._obs)}
 
     def set_state(self, state: dict[str, Any]) -> Observation:
         """The current observations [N, ...] after restoring what `get_state` gave."""
-        envs = self.envs
-        assert isinstance(envs, SyncVectorEnv)
+        envs: Any = self.envs
+        states = saved_environments(state, self.n_envs)
+        if "tallies" not in state or type(envs) is not SyncVectorEnv:
+            raise StorageError(
+                "The saved state is not one of Gymnasium's SyncVectorEnv: resume with the same vectorization."
+            )
         envs.reset()
-        for env, sub in zip(envs.envs, state["sub"], strict=True):
+        for env, sub in zip(envs.envs, states, strict=True):
             set_env_state(env, sub)
         for name, value in state["tallies"].items():
             getattr(self._tallies, name)[:] = value

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -80,7 +80,7 @@ def _native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorEnv | None
     named_in_module = isinstance(config.env, str) and ":" in config.env
     env = find_env(config.env, trusted=trusted) if named_in_module else config.env
     spec = native.find(env, config.env_kwargs)
-    return None if spec is None else native.NativeVectorEnv(spec, n_envs)
+    return None if spec is None else cast(VectorEnv, native.NativeVectorEnv(spec, n_envs))
 
 
 def _required_native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorEnv:

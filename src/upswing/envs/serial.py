@@ -10,6 +10,7 @@ import numpy as np
 from upswing.envs.contract import Observation, Step
 from upswing.envs.group import Factory, Group
 from upswing.envs.rows import new_rows, read_step
+from upswing.envs.state import saved_environments
 
 
 class SerialVectorEnv:
@@ -45,7 +46,7 @@ class SerialVectorEnv:
 
     def set_state(self, state: dict[str, Any]) -> Observation:
         """The current observations [N, ...] after restoring what `get_state` gave."""
-        self._group.set_state(state["environments"])
+        self._group.set_state(saved_environments(state, self.n_envs))
         return self._rows.obs
 
     def render(self) -> np.ndarray | None:

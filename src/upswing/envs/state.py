@@ -13,6 +13,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from upswing.errors import StorageError
+
 _CLASSIC, _TEXT = "gymnasium.envs.classic_control.", "gymnasium.envs.toy_text."
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
     f"{_CLASSIC}cartpole.CartPoleEnv": ("state", "steps_beyond_terminated"),
@@ -81,6 +83,17 @@ def set_env_state(env: gymnasium.Env, state: dict[str, Any]) -> None:
         _set_physics(layer, base)
     else:
         _set_attributes(layer, base["attributes"])
+
+
+def saved_environments(state: dict[str, Any], n_envs: int) -> list[dict[str, Any]]:
+    """What a vector environment's state holds of each of its `n_envs` environments. Raises StorageError for another."""
+    environments = state.get("environments", [])
+    if len(environments) != n_envs:
+        raise StorageError(
+            f"The saved state is not one of {n_envs} environments of this kind: resume with the same env, n_envs and "
+            f"vectorization."
+        )
+    return environments
 
 
 def _name(layer: Any) -> str:

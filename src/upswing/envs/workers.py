@@ -28,6 +28,7 @@ from upswing.envs.group import EnvironmentCrash, Factory, shapes
 from upswing.envs.memory import new_memory, reserve
 from upswing.envs.rows import copy, new_rows, part_of, parts_of, read_step, rows_nbytes
 from upswing.envs.serial import counted
+from upswing.envs.state import saved_environments
 from upswing.envs.turns import CURRENT, STATUS, WORDS, Line, wait
 from upswing.envs.worker import ENDED, FAILED, LOST, Failure, Setup, Shape, split
 from upswing.envs.writers import without_numbers
@@ -363,7 +364,7 @@ class WorkerVectorEnv:
 
     def set_state(self, state: dict[str, Any]) -> Observation:
         """The current observations [N, ...] after restoring what `get_state` gave."""
-        states = state["environments"]
+        states = saved_environments(state, self.n_envs)
         self._ask_all("set_state", [states[worker.where] for worker in self._workers])
         return self._rows.obs
 
