@@ -40,6 +40,7 @@ class Request:
     best: bool = False  # the policy as it is now is the best so far: checkpoint it as such
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # to add to this iteration's record
     changes: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the updates to come
+    notices: tuple[str, ...] = ()  # sentences for the user, which every hook hears
 
 
 def merge_requests(requests: list[Request]) -> Request:
@@ -50,6 +51,7 @@ def merge_requests(requests: list[Request]) -> Request:
         best=any(r.best for r in requests),
         metrics={tag: value for r in requests for tag, value in r.metrics.items()},
         changes={name: value for r in requests for name, value in r.changes.items()},
+        notices=tuple(sentence for r in requests for sentence in r.notices),
     )
 
 
@@ -126,7 +128,9 @@ class HookCalls:
             request = hook.on_iteration(record, agent) or Request()
             record.update(request.metrics)
             requests.append(request)
-        return merge_requests(requests)
+        merged = merge_requests(requests)
+        self.on_notices(merged.notices)
+        return merged
 
     def _on_step(self, view: StepView) -> None:
         for hook in self.hooks:

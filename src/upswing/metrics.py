@@ -63,6 +63,33 @@ _ALL = (
         "share",
     ),
     Metric("rollout/reward_mean", "mean raw reward of a step", "this iteration", "reward"),
+    Metric(
+        "rollout/obs_std_max",
+        "largest standard deviation of an observed feature, as the policy sees it",
+        "a sample of the rollout, now and then",
+        "",
+        Band(1e-3, 10.0, "scales at which common initialisations and learning rates work"),
+    ),
+    Metric(
+        "rollout/obs_offset",
+        "largest distance of an observed feature's mean from 0, in its standard deviations (in units where they are below 1)",
+        "a sample of the rollout, now and then",
+        "",
+        Band(0.0, 10.0, "scales at which common initialisations and learning rates work"),
+    ),
+    Metric(
+        "rollout/obs_clipped",
+        "share of normalised observations that reach clip_obs",
+        "a sample of the rollout, now and then",
+        "share",
+        Band(0.0, 0.05, "a normaliser that fits clips almost nothing"),
+    ),
+    Metric(
+        "rollout/action_saturation",
+        "share of action components at or beyond the bounds of the action space",
+        "a sample of the rollout, now and then",
+        "share",
+    ),
     # ── time ────────────────────────────────────────────────────────────────────────────────────────────────────
     Metric("time/fps", "environment steps per second of collecting and updating", "this iteration", "steps/s"),
     Metric(
@@ -175,6 +202,13 @@ _ALL = (
         "all valid transitions of the rollout",
         "",
         Band(-0.5, 0.5, "half a standard deviation of the returns"),
+    ),
+    Metric(
+        "train/dormant_units",
+        "share of the policy's hidden units that hardly react to what it sees",
+        "a sample of the rollout, now and then",
+        "share",
+        Band(0.0, 0.5, "Sokar et al. 2023 (arXiv:2302.12902)"),
     ),
     # ── eval: a frozen policy in environments of its own ────────────────────────────────────────────────────────
     Metric("eval/mean_reward", "mean return of an evaluation, raw rewards", "n_eval_episodes episodes", "reward"),

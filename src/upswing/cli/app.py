@@ -10,16 +10,18 @@ from rich.text import Text
 
 from upswing import errors
 from upswing.cli.bench import bench
+from upswing.cli.doctor import doctor
 from upswing.cli.explain import explain
 from upswing.cli.known import envs, info, presets, selftest
 from upswing.cli.options import CONTEXT, DIM
+from upswing.cli.plan import plan
 from upswing.cli.played import evaluate, plot, record, watch
 from upswing.cli.resume import resume
 from upswing.cli.train import train
 
 PANELS = {
-    "Train": (train, resume),
-    "Look at a run": (evaluate, watch, record, plot),
+    "Train": (plan, train, resume),
+    "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }
 

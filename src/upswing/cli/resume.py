@@ -6,6 +6,7 @@ from typing import Any
 
 import rich_click as click
 
+from upswing.cli.doctor import DOCTOR_OPTIONS, doctor_hooks
 from upswing.cli.options import CONTEXT
 from upswing.cli.output import VIEW_OPTIONS, Output, find_run, trust_option
 from upswing.config import coerce
@@ -17,12 +18,13 @@ def _resume(run: str | None, total_timesteps: str | None, trust_code: bool, **op
     RUN is the folder of a run; by default the newest one in runs/.
     """
     output = Output.taken_from(options)
+    watching = doctor_hooks(options, output.lang)
     budget = coerce("total_timesteps", total_timesteps) if total_timesteps is not None else None
     folder = find_run(run)
     with output.view(folder) as view:
         from upswing.training import resume as go_on
 
-        result = go_on(folder, [view], total_timesteps=budget, trusted=trust_code)
+        result = go_on(folder, [*watching, view], total_timesteps=budget, trusted=trust_code)
     return output.finish(result)
 
 
@@ -40,6 +42,7 @@ resume = click.RichCommand(
             help="A larger budget than the run's own; schedules keep their original horizon.",
         ),
         trust_option(),
+        *DOCTOR_OPTIONS,
         *VIEW_OPTIONS,
     ],
 )

@@ -8,9 +8,10 @@ import rich_click as click
 from rich.text import Text
 
 from upswing.cli.borrowed import BORROWED
+from upswing.cli.doctor import DOCTOR_OPTIONS, doctor_hooks
 from upswing.cli.options import CONTEXT, DIM, MANY, field_options
 from upswing.cli.output import VIEW_OPTIONS, Output, trust_option
-from upswing.cli.settings import choose
+from upswing.cli.settings import Chosen, choose
 from upswing.cli.spelling import spelled
 from upswing.config import FIELDS
 
@@ -66,7 +67,7 @@ class TrainCommand(click.RichCommand):
             opt
             for param in self.get_params(ctx)
             if param.name not in FIELDS and not (param.name or "").startswith("borrowed_")
-            for opt in param.opts
+            for opt in (*param.opts, *param.secondary_opts)
             if opt.startswith("--")
         }
         return super().parse_args(ctx, spelled(args, own))
@@ -81,23 +82,8 @@ def _train(env: str | None, env_flag: str | None, **options: Any) -> int:
     [cyan]piecewise:0=START,0.5=VALUE[/]; the learning rate may also be [cyan]adaptive:START[/].
     """
     output = Output.taken_from(options)
-    flags = {
-        name: options[name]
-        for name in FIELDS
-        if options.get(name) not in (None, ()) or (name in MANY and options[name])
-    }
-    if env_flag is not None:
-        flags["env"] = env_flag
-    borrowed = {name: options[f"borrowed_{name}"] for name in BORROWED if options[f"borrowed_{name}"] is not None}
-    chosen = choose(
-        env,
-        flags,
-        borrowed,
-        file=options["config_file"],
-        preset=options["preset_name"],
-        use_preset=not options["no_preset"],
-        trust_code=options["trust_code"],
-    )
+    watching = doctor_hooks(options, output.lang)
+    chosen = chosen_from(env, env_flag, options)
     if options["write_config"]:
         from upswing.config import write_toml
 
@@ -106,8 +92,29 @@ def _train(env: str | None, env_flag: str | None, **options: Any) -> int:
     with output.view(str(chosen.config.env), chosen.notices) as view:
         from upswing.training import train as start
 
-        result = start(chosen.config, [view])
+        result = start(chosen.config, [*watching, view])
     return output.finish(result)
+
+
+def chosen_from(env: str | None, env_flag: str | None, options: dict[str, Any]) -> Chosen:
+    """The configuration that a command's arguments and `options` describe. Raises ConfigError."""
+    flags = {
+        name: options[name]
+        for name in FIELDS
+        if options.get(name) not in (None, ()) or (name in MANY and options[name])
+    }
+    if env_flag is not None:
+        flags["env"] = env_flag
+    borrowed = {name: options[f"borrowed_{name}"] for name in BORROWED if options[f"borrowed_{name}"] is not None}
+    return choose(
+        env,
+        flags,
+        borrowed,
+        file=options["config_file"],
+        preset=options["preset_name"],
+        use_preset=not options["no_preset"],
+        trust_code=options["trust_code"],
+    )
 
 
 train = TrainCommand(
@@ -120,6 +127,7 @@ train = TrainCommand(
         click.RichOption(["--env", "env_flag"], metavar="ENV", hidden=True),
         *field_options(),
         *SETTINGS_OPTIONS,
+        *DOCTOR_OPTIONS,
         *VIEW_OPTIONS,
         *(BorrowedOption(name) for name in BORROWED),
     ],

@@ -113,10 +113,12 @@ class Case:
 
     @property
     def failed(self) -> bool:
-        """Whether the return never rose, has fallen, or stands far from what is known to be reachable."""
+        """Whether the return never rose, has fallen, or ends far from what is known to be reachable."""
+        if self.returns.solved:
+            return False
         share = self.returns.share_of_goal
-        far = share is not None and share < limit("R01.share_of_goal")
-        return self.returns.state in (FLAT, FALLEN) or (self.returns.state != UNKNOWN and not self.rising and far)
+        far = share is not None and share < limit("rising_share" if self.rising else "R01.share_of_goal")
+        return self.returns.state in (FLAT, FALLEN) or (self.returns.state != UNKNOWN and not self.live and far)
 
     @cached_property
     def kl_tag(self) -> str | None:

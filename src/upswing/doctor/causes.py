@@ -33,6 +33,7 @@ class Cause:
     plausible: Plausibility
     change: Callable[[Case], Change | None]
     family: int = 3  # 0 bug, 1 environment and reward, 2 scale, 3 optimisation: the order of suspicion
+    by_setting: bool = False  # plausible by the run's settings, not by what was seen to happen
 
 
 def along(value: float | None, *points: tuple[float, float], log: bool = True) -> float | None:
@@ -96,7 +97,7 @@ def _epochs_many(case: Case) -> float | None:
 def _few_updates(case: Case) -> float | None:
     shape = shape_of(case.series)
     by_iterations = along(shape.iterations, (2, 0.99), (10, 0.93), (20, 0.75), (40, 0.3), (100, 0.08))
-    by_travel = along(shape.travel, (0.05, 0.8), (0.5, 0.6), (1.0, 0.4), (3.0, 0.1))
+    by_travel = along(shape.travel, (0.05, 0.5), (0.5, 0.45), (1.0, 0.35), (3.0, 0.1))
     known = [value for value in (by_iterations, by_travel) if value is not None]
     return max(known) if known else None
 
@@ -130,7 +131,9 @@ def _reward_large(case: Case) -> float | None:
 def _reward_small(case: Case) -> float | None:
     if case.series.setting("normalize_reward") is True:
         return 0.03
-    return along(return_size(case), (1e-4, 0.98), (1e-3, 0.95), (1e-2, 0.6), (0.1, 0.15), (1.0, 0.03))
+    return along(
+        return_size(case), (1e-9, 0.0), (1e-8, 0.98), (1e-3, 0.95), (1e-2, 0.9), (0.05, 0.5), (0.3, 0.1), (1.0, 0.03)
+    )
 
 
 def return_size(case: Case) -> float | None:
@@ -205,6 +208,21 @@ def _more_budget(case: Case) -> float | None:
     return 0.6 if math.isfinite(high) and high * budget(case.series) > 0.1 * max(case.returns.range, 1e-9) else 0.15
 
 
+def _normalizer_frozen(case: Case) -> float | None:
+    if case.series.has("rollout/obs_clipped"):
+        return along(case.now("rollout/obs_clipped"), (0.005, 0.1), (0.05, 0.6), (0.2, 0.9), log=True)
+    return 0.3 if case.series.setting("normalize_obs") is not False else 0.05
+
+
+def _noise_needed(case: Case) -> float | None:
+    """Speaks for it: the policy is still far from deterministic, so that its most likely action is but one of several."""
+    entropy = -case.series.column("train/entropy_loss")
+    known = entropy[np.isfinite(entropy)]
+    if (case.discrete is not True and case.discrete is not None) or not len(known) or known.max() <= 0:
+        return 0.3
+    return along(median(known[-case.width :]) / known.max(), (0.05, 0.1), (0.3, 0.5), (0.7, 0.7), log=False)
+
+
 def _sparse(case: Case) -> float | None:
     tag = "rollout/iteration_rew_mean" if case.series.has("rollout/iteration_rew_mean") else "rollout/ep_rew_mean"
     values = case.series.column(tag)
@@ -231,69 +249,83 @@ CAUSES: dict[str, Cause] = {
     "reward_hacking": Cause(fixed(0.25), remedies.none, 1),
     "action_ignored": Cause(fixed(0.3), remedies.none, 1),
     "time_limit_as_end": Cause(fixed(0.3), remedies.none, 1),
-    "ends_bootstrapped": Cause(flag("bootstrap_terminations", True), remedies.real_ends, 1),
+    "ends_bootstrapped": Cause(flag("bootstrap_terminations", True), remedies.real_ends, 1, by_setting=True),
     "resets_together": Cause(fixed(0.3), remedies.longer_rollout, 1),
     "maximum_reached": Cause(fixed(0.6), remedies.none, 1),
     "eval_differs": Cause(fixed(0.4), remedies.none, 1),
-    "noise_needed": Cause(fixed(0.3), remedies.none, 1),
+    "noise_needed": Cause(_noise_needed, remedies.none, 1),
     # scale
     "reward_large": Cause(_reward_large, remedies.normalize_reward, 2),
     "reward_small": Cause(_reward_small, remedies.normalize_reward, 2),
-    "adv_raw": Cause(_adv_raw, remedies.normalize_advantage, 2),
+    "adv_raw": Cause(_adv_raw, remedies.normalize_advantage, 2, by_setting=True),
     "obs_scale": Cause(_obs_scale, remedies.normalize_obs, 2),
     "obs_outliers": Cause(fixed(0.3), remedies.none, 2),
-    "normalizer_frozen": Cause(flag("normalize_obs", True, 0.15), remedies.none, 2),
+    "normalizer_frozen": Cause(_normalizer_frozen, remedies.none, 2),
     "actions_unscaled": Cause(lambda case: 0.0 if case.discrete is True else 0.3, remedies.none, 2),
     # optimisation
-    "lr_high": Cause(_rate_high, remedies.lower_rate),
-    "lr_low": Cause(_rate_low, remedies.raise_rate),
-    "epochs_many": Cause(_epochs_many, remedies.fewer_epochs),
+    "lr_high": Cause(_rate_high, remedies.lower_rate, by_setting=True),
+    "lr_low": Cause(_rate_low, remedies.raise_rate, by_setting=True),
+    "epochs_many": Cause(_epochs_many, remedies.fewer_epochs, by_setting=True),
     "epochs_few": Cause(setting("n_epochs", (1, 0.6), (2, 0.4), (4, 0.1)), remedies.more_epochs),
     "batch_small": Cause(
-        setting("batch_size", (4, 0.9), (16, 0.5), (32, 0.25), (64, 0.12), (256, 0.05)), remedies.larger_batch
+        setting("batch_size", (4, 0.9), (16, 0.5), (32, 0.25), (64, 0.12), (256, 0.05)),
+        remedies.larger_batch,
+        by_setting=True,
     ),
     "batch_tiny": Cause(setting("batch_size", (8, 0.95), (64, 0.6), (256, 0.3), (2048, 0.05)), remedies.larger_batch),
-    "batch_large": Cause(setting("batch_size", (512, 0.05), (4096, 0.3), (32768, 0.7)), remedies.smaller_batch),
+    "batch_large": Cause(
+        setting("batch_size", (512, 0.05), (4096, 0.3), (32768, 0.7)), remedies.smaller_batch, by_setting=True
+    ),
     "batch_over_pool": Cause(fixed(0.9), remedies.batch_to_pool),
     "batch_ragged": Cause(fixed(0.9), remedies.even_batch),
-    "few_updates": Cause(_few_updates, remedies.more_updates),
+    "few_updates": Cause(_few_updates, remedies.more_updates, by_setting=True),
     "more_budget": Cause(_more_budget, remedies.more_steps),
-    "rollout_short": Cause(_rollout_short, remedies.longer_rollout),
+    "rollout_short": Cause(_rollout_short, remedies.longer_rollout, by_setting=True),
     "rollout_small": Cause(
         lambda case: along(case.series.pool, (16, 0.8), (128, 0.4), (1024, 0.15), (8192, 0.05)), remedies.larger_rollout
     ),
-    "gamma_low": Cause(_gamma_low, remedies.raise_gamma),
+    "gamma_low": Cause(_gamma_low, remedies.raise_gamma, by_setting=True),
     "gamma_high": Cause(
         setting("gamma", (0.99, 0.05), (0.995, 0.15), (0.999, 0.3), (0.9999, 0.7), (1.0, 0.85), log=False),
         remedies.lower_gamma,
+        by_setting=True,
     ),
     "lambda_low": Cause(
         setting("gae_lambda", (0.0, 0.95), (0.3, 0.8), (0.6, 0.4), (0.8, 0.1), (0.95, 0.03), log=False),
         remedies.raise_lambda,
+        by_setting=True,
     ),
     "ent_high": Cause(
         setting("ent_coef", (0.003, 0.03), (0.01, 0.1), (0.03, 0.35), (0.1, 0.8), (0.3, 0.95), (1.0, 0.99)),
         remedies.lower_entropy,
+        by_setting=True,
     ),
     "ent_low": Cause(setting("ent_coef", (1e-9, 0.4), (1e-3, 0.3), (0.01, 0.1), (0.1, 0.02)), remedies.raise_entropy),
     "clip_small": Cause(
-        setting("clip_range", (0.005, 0.97), (0.02, 0.9), (0.05, 0.5), (0.1, 0.12), (0.2, 0.03)), remedies.usual_clip
+        setting("clip_range", (0.005, 0.97), (0.02, 0.9), (0.05, 0.5), (0.1, 0.12), (0.2, 0.03)),
+        remedies.usual_clip,
+        by_setting=True,
     ),
-    "clip_large": Cause(setting("clip_range", (0.2, 0.05), (0.4, 0.2), (0.6, 0.6), (1.0, 0.9)), remedies.usual_clip),
+    "clip_large": Cause(
+        setting("clip_range", (0.2, 0.05), (0.4, 0.2), (0.6, 0.6), (1.0, 0.9)), remedies.usual_clip, by_setting=True
+    ),
     "target_kl_small": Cause(
         setting("target_kl", (1e-4, 0.97), (1e-3, 0.9), (3e-3, 0.5), (0.01, 0.2), (0.03, 0.05)),
         remedies.raise_target_kl,
+        by_setting=True,
     ),
-    "critic_untrained": Cause(_critic_untrained, remedies.train_critic),
+    "critic_untrained": Cause(_critic_untrained, remedies.train_critic, by_setting=True),
     "critic_dominates": Cause(
-        setting("vf_coef", (0.5, 0.1), (1.0, 0.2), (5.0, 0.7), (50.0, 0.95)), remedies.train_critic
+        setting("vf_coef", (0.5, 0.1), (1.0, 0.2), (5.0, 0.7), (50.0, 0.95)), remedies.train_critic, by_setting=True
     ),
     "critic_small": Cause(fixed(0.12), remedies.larger_critic),
     "std_large": Cause(lambda case: _std(case, (1.0, 0.1), (2.0, 0.4), (5.0, 0.85), (10.0, 0.95)), remedies.usual_std),
     "std_small": Cause(
         lambda case: _std(case, (1e-3, 0.95), (0.01, 0.8), (0.05, 0.3), (0.3, 0.05)), remedies.usual_std
     ),
-    "grad_clip_small": Cause(setting("max_grad_norm", (1e-4, 0.7), (1e-2, 0.3), (0.1, 0.05)), remedies.usual_grad_clip),
+    "grad_clip_small": Cause(
+        setting("max_grad_norm", (1e-4, 0.7), (1e-2, 0.3), (0.1, 0.05)), remedies.usual_grad_clip, by_setting=True
+    ),
     "schedule_short": Cause(fixed(0.1), remedies.none),
     "resume_leap": Cause(fixed(0.8), remedies.none),
     "eval_rare": Cause(fixed(0.9), remedies.evaluate_often),

@@ -25,7 +25,7 @@ from upswing.doctor.findings import (
     Passed,
     worst,
 )
-from upswing.doctor.grouping import make_cards
+from upswing.doctor.grouping import make_cards, odd_settings
 from upswing.doctor.readers import read_series
 from upswing.doctor.returns import PLATEAU, RISING
 from upswing.doctor.rules import BY_CODE, RULES, Rule
@@ -110,7 +110,7 @@ def ask(case: Case, rules: Sequence[Rule], suppress: Iterable[str] = ()) -> list
 
 def from_outcomes(case: Case, answers: Sequence[Outcome]) -> Diagnosis:
     """The diagnosis that `answers` make."""
-    findings = [answer for answer in answers if isinstance(answer, Finding)]
+    findings = [sharpened(case, answer) for answer in answers if isinstance(answer, Finding)]
     return Diagnosis(
         case,
         tuple(make_cards(case, findings)),
@@ -131,6 +131,20 @@ def weighed(case: Case, answer: Outcome) -> Outcome:
     if answer.code in _NEVER_DEMOTED or not harmless(case, answer):
         return answer
     return dataclasses.replace(answer, severity=INFO)
+
+
+def sharpened(case: Case, finding: Finding) -> Finding:
+    """`finding`, a return that stands short turned from a remark into a warning where a setting is far from usual.
+
+    A plateau alone may be all that the task allows. Beside a setting that hardly any recipe has, it is a suspicion.
+    """
+    if finding.code != "R01" or finding.severity != INFO or case.live or case.returns.solved:
+        return finding
+    if finding.variant == "rising" or case.returns.solved is False:
+        odd = odd_settings(case, finding)
+    else:
+        odd = [cause for cause in odd_settings(case, finding) if cause not in ("gamma_high", "few_updates")]
+    return dataclasses.replace(finding, severity=WARN) if odd else finding
 
 
 def harmless(case: Case, finding: Finding) -> bool:

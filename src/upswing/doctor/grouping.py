@@ -15,6 +15,7 @@ from upswing.doctor.rules import BY_CODE
 
 UNKNOWN_SETTING = 0.2  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
 SHOWN = 5  # causes on a card
+CERTAIN = 0.9  # a cause this plausible explains whatever it can explain
 _WEIGHT = {"error": 1.3, "warn": 1.0, "info": 0.25}
 _FAMILY_LEAD = (1.3, 1.12, 1.06, 1.0)  # a bug comes first, then the environment, then scales
 
@@ -25,19 +26,24 @@ def plausibility(case: Case, cause: str) -> float:
     return UNKNOWN_SETTING if value is None else value
 
 
+def odd_settings(case: Case, finding: Finding) -> list[str]:
+    """The suspects of `finding` whose own setting is known and far from what recipes have."""
+    named = (s.cause for s in finding.suspects if CAUSES[s.cause].by_setting)
+    return [cause for cause in named if (CAUSES[cause].plausible(case) or 0.0) >= CERTAIN]
+
+
 def make_cards(case: Case, findings: Sequence[Finding]) -> list[Card]:
     """The cards that `findings` make, the gravest first. Remarks that fit on no card of a grave finding stand alone."""
     grave = [finding for finding in findings if finding.severity != INFO]
     remarks = [finding for finding in findings if finding.severity == INFO]
     likely = {s.cause: plausibility(case, s.cause) for finding in findings for s in finding.suspects}
-    cards = []
+    cards: list[Card] = []
     while grave:
         support = _support(grave, likely)
-        lead = max(grave, key=lambda f: (SEVERITY[f.severity], -_place(f), _best(f, support)))
-        cause = _best_cause(lead, support)
-        folded = [f for f in grave if f is lead or _blames(f, cause, likely)]
+        cause = max(support, key=lambda name: support[name], default=None)
+        folded = [f for f in grave if _blames(f, cause, likely) or (not cards and _is_symptom(f))] or grave[:1]
         grave = [f for f in grave if f not in folded]
-        main = min(folded, key=lambda f: (_place(f), -SEVERITY[f.severity], -_strength(f, cause, likely)))
+        main = min(folded, key=lambda f: (-SEVERITY[f.severity], _place(f), -_strength(f, cause, likely)))
         symptoms = [f for f in folded if f is not main]
         beside = [f for f in remarks if _blames(f, cause, likely)]
         remarks = [f for f in remarks if f not in beside]
@@ -45,12 +51,24 @@ def make_cards(case: Case, findings: Sequence[Finding]) -> list[Card]:
     for finding in remarks:
         support = _support([finding], likely)
         cards.append(Card(finding, (), _ranked(case, [finding], support, likely)))
-    return sorted(cards, key=lambda card: (-SEVERITY[card.severity], _place(card.finding)))
+    order = list(BY_CODE)
+    return sorted(cards, key=lambda card: (-SEVERITY[card.severity], _place(card.finding), order.index(card.code)))
+
+
+def _is_symptom(finding: Finding) -> bool:
+    """Whether a finding says what came of a fault, or hints at one because of that: it goes onto the first card."""
+    return finding.code in ("R01", "R02") or _is_hint(finding)
+
+
+def _is_hint(finding: Finding) -> bool:
+    return finding.code == "T02" and finding.variant in ("short", "lambda", "far")
 
 
 def _place(finding: Finding) -> int:
     """Where a finding stands in the order of suspicion: outcomes and speeds are symptoms and come last."""
     family = BY_CODE[finding.code].family
+    if _is_hint(finding):
+        return 7
     return {SETUP: 2, OUTCOME: 8, SPEED: 9}.get(family, family if family < 2 else 3)
 
 
@@ -65,23 +83,15 @@ def _support(findings: Sequence[Finding], likely: dict[str, float]) -> dict[str,
     return support
 
 
-def _best_cause(finding: Finding, support: dict[str, float]) -> str | None:
-    return max((s.cause for s in finding.suspects), key=lambda cause: support[cause], default=None)
-
-
-def _best(finding: Finding, support: dict[str, float]) -> float:
-    return max((support[s.cause] for s in finding.suspects), default=0.0)
-
-
 def _strength(finding: Finding, cause: str | None, likely: dict[str, float]) -> float:
     return next((s.weight * likely[s.cause] for s in finding.suspects if s.cause == cause), 0.0)
 
 
 def _blames(finding: Finding, cause: str | None, likely: dict[str, float]) -> bool:
-    """Whether `cause` explains `finding`: it is suspected at least half as strongly as the finding's best suspect."""
+    """Whether `cause` explains `finding`: it is suspected half as strongly as the best suspect, or all but certain."""
     best = max((s.weight * likely[s.cause] for s in finding.suspects), default=0.0)
     mine = _strength(finding, cause, likely)
-    return mine > 0 and (mine >= 0.5 * best or BY_CODE[finding.code].family == OUTCOME)
+    return mine > 0 and (mine >= 0.5 * best or likely[cause or ""] >= CERTAIN)
 
 
 def _ranked(

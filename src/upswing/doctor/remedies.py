@@ -11,7 +11,7 @@ from upswing.doctor.case import Case
 from upswing.doctor.findings import Change
 from upswing.doctor.rules.policy import clip_scale, target_kl
 from upswing.doctor.rules.world import episode_length
-from upswing.doctor.shape import shape_of
+from upswing.doctor.shape import schedule_of, shape_of
 from upswing.doctor.stats import median
 
 USUAL_KL = 0.015  # where updates of healthy runs lie, at a clip range of 0.2
@@ -46,6 +46,12 @@ def rescaled(setting: Any, factor: float) -> Any:
         return None
 
 
+def start_of(setting: Any) -> float | None:
+    """The value a schedule begins with; None where it cannot be told."""
+    schedule = schedule_of(setting, "learning_rate") if setting is not None else None
+    return schedule.start if schedule is not None else None
+
+
 def _rate(case: Case) -> Any:
     setting = case.series.setting("learning_rate")
     if setting is not None:
@@ -58,11 +64,11 @@ def lower_rate(case: Case) -> Change | None:
     """A learning rate that brings the KL back: KL grows about as the square of the rate until the clip catches it."""
     old, kl = _rate(case), case.over_run("train/approx_kl")
     aim = target_kl(case) or USUAL_KL * median(clip_scale(case))
-    factor = 0.5
     if math.isfinite(kl) and kl > aim:
         factor = min(0.5, max(0.03, (aim / kl) ** 0.75))
-    elif isinstance(old, int | float) and old > 3e-3:
-        factor = 1e-3 / old
+    else:
+        start = start_of(old)
+        factor = 1e-3 / start if start is not None and start > 3e-3 else 0.5
     return _scaled("learning_rate", old, factor)
 
 

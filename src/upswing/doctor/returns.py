@@ -27,7 +27,8 @@ class Returns:
     noise: float = float("nan")  # standard deviation of a bin around the trend
     best_step: float = float("nan")
     slope: tuple[float, float] = (float("nan"), float("nan"))  # 90 % interval over the last quarter, return per step
-    solved_at: float | None = None  # the return at which the environment counts as solved, where that is known
+    solved_at: float | None = None  # a return that counts as solving the task, where one is known
+    evaluated: float | None = None  # the last evaluations, where there are any
 
     @property
     def range(self) -> float:
@@ -39,14 +40,19 @@ class Returns:
         """Whether the final return reaches what counts as solved, give or take 5 % of the way; None where unknown."""
         if self.solved_at is None or self.state == UNKNOWN:
             return None
-        return self.final >= self.solved_at - 0.05 * max(abs(self.solved_at), abs(self.solved_at - self.start))
+        return self.reached >= self.solved_at - 0.05 * max(abs(self.solved_at), abs(self.solved_at - self.start))
+
+    @property
+    def reached(self) -> float:
+        """What the policy can do in the end: the final return, or that of evaluations where it is higher."""
+        return self.final if self.evaluated is None else max(self.final, self.evaluated)
 
     @property
     def share_of_goal(self) -> float | None:
         """How much of the way from the first return to the solving one was covered; None where unknown."""
         if self.solved_at is None or self.state == UNKNOWN or self.solved_at <= self.start:
             return None
-        return float((self.final - self.start) / (self.solved_at - self.start))
+        return float((self.reached - self.start) / (self.solved_at - self.start))
 
 
 def returns_of(series: Series) -> Returns:
@@ -64,7 +70,9 @@ def returns_of(series: Series) -> Returns:
     last = x >= x[-1] - 0.25 * (x[-1] - x[0])
     slope = slope_interval(*_fine(series, x[-1] - 0.25 * (x[-1] - x[0]))) if last.sum() >= 3 else (np.nan, np.nan)
     state = _state(start, best, final, noise, slope, 0.25 * (x[-1] - x[0]))
-    return Returns(state, x, y, start, best, final, noise, float(x[best_at]), slope, goal(series))
+    return Returns(
+        state, x, y, start, best, final, noise, float(x[best_at]), slope, goal(series), last_evaluations(series)
+    )
 
 
 def _state(start: float, best: float, final: float, noise: float, slope: tuple[float, float], stretch: float) -> str:
@@ -120,6 +128,13 @@ def _binned(x: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None) -> t
     mass = np.bincount(bins, w, len(edges) - 1)
     filled = mass > 0
     return tuple(np.bincount(bins, w * v, len(edges) - 1)[filled] / mass[filled] for v in (x, y))  # type: ignore[return-value]
+
+
+def last_evaluations(series: Series) -> float | None:
+    """The median of the last three evaluations; None where there are fewer."""
+    scores = series.column("eval/mean_reward")
+    scores = scores[np.isfinite(scores)]
+    return median(scores[-3:]) if len(scores) >= 3 else None
 
 
 def goal(series: Series) -> float | None:

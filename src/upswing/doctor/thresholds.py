@@ -63,7 +63,7 @@ TABLE: dict[str, Threshold] = {
     "V02.variance": Threshold(1e-3, _CALIBRATED),
     "V03.bias": Threshold(0.5, _CHOSEN),
     "V04.large": Threshold(1e3, _CALIBRATED),
-    "V04.small": Threshold(1e-2, _CALIBRATED),
+    "V04.small": Threshold(0.03, _CALIBRATED),
     "V05.mads": Threshold(10.0, _CHOSEN),
     "V05.least": Threshold(2.0, _CALIBRATED),
     "V06.ratio": Threshold(3.0, _CHOSEN),
@@ -93,7 +93,7 @@ TABLE: dict[str, Threshold] = {
     # what came of it
     "R01.noise": Threshold(4.0, _CHOSEN),
     "R01.gain": Threshold(0.05, _CHOSEN),
-    "R01.share_of_goal": Threshold(0.6, _CHOSEN),
+    "R01.share_of_goal": Threshold(0.75, _CHOSEN),
     "R02.share": Threshold(0.3, _CHOSEN),
     "R03.gap": Threshold(0.5, _CHOSEN),
     "R04.share": Threshold(0.95, _CHOSEN),

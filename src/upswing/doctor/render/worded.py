@@ -11,6 +11,7 @@ import numpy as np
 from upswing.doctor.case import Case
 from upswing.doctor.diagnose import Diagnosis
 from upswing.doctor.findings import Card, Change, Evidence, Finding, NotApplicable, NotChecked
+from upswing.doctor.returns import FALLEN
 from upswing.doctor.texts import Texts, fill, texts
 from upswing.view.numbers import count, number
 
@@ -86,9 +87,7 @@ def card_words(case: Case, card: Card, lang: str) -> CardWords:
                 said.causes[cause.cause],
                 round(100 * cause.confidence),
                 change_words(cause.change, said) if cause.change else None,
-                said.words["in_flight" if cause.change and cause.change.in_flight else "restart"]
-                if cause.change
-                else "",
+                when_words(case, cause.change, said),
             )
             for cause in card.causes
         ),
@@ -96,6 +95,13 @@ def card_words(case: Case, card: Card, lang: str) -> CardWords:
         tuple((s.code, said.rules[s.code].title, claim(s, said)) for s in card.symptoms),
         fill(said.words["try"], {"code": card.code}),
     )
+
+
+def when_words(case: Case, change: Change | None, said: Texts) -> str:
+    """When a change can be made; nothing before a run starts."""
+    if change is None or not case.n:
+        return ""
+    return said.words["in_flight" if change.in_flight else "restart"]
 
 
 def claim(finding: Finding, said: Texts) -> str:
@@ -114,12 +120,19 @@ def evidence_words(case: Case, evidence: Evidence, finding: Finding, said: Texts
     span = "" if evidence.span is None else f"{count(evidence.span[0])} – {count(evidence.span[1])}"
     return EvidenceWords(
         measure(evidence.what, said),
-        number(evidence.value),
-        f"{evidence.relation} {number(evidence.limit)}" if evidence.limit is not None and evidence.relation else "",
+        figure(evidence.value),
+        f"{evidence.relation} {figure(evidence.limit)}" if evidence.limit is not None and evidence.relation else "",
         said.origins.get(evidence.origin, "") if evidence.origin else "",
         span,
         curve,
     )
+
+
+def figure(value: float | None) -> str:
+    """A measured number; whole ones without decimals."""
+    if value is not None and abs(value) < 1e6 and float(value).is_integer():
+        return count(value).replace("-", "−")
+    return number(value)
 
 
 def measure(what: str, said: Texts) -> str:
@@ -165,7 +178,8 @@ def return_line(diagnosis: Diagnosis, said: Texts) -> str:
     state = said.words[f"state_{returns.state}"]
     if not np.isfinite(returns.start):
         return state
-    return f"{state}: {number(returns.start)} → {number(returns.final)}"
+    since = returns.best if returns.state == FALLEN else returns.start
+    return f"{state}: {number(since)} → {number(returns.final)}"
 
 
 def log_notes(diagnosis: Diagnosis, said: Texts) -> list[str]:

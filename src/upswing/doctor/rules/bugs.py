@@ -6,7 +6,7 @@ import numpy as np
 
 from upswing.doctor.case import Case, Stretch
 from upswing.doctor.findings import BUG, ERROR, INFO, Evidence, NotApplicable, Outcome, Passed
-from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.stats import median
 from upswing.doctor.thresholds import limit, origin
 
@@ -30,7 +30,6 @@ def nonfinite(case: Case) -> Outcome:
         ERROR,
         8.0,
         [Evidence(tag, float("nan"), "", None, "identity", (int(step), int(step))) for tag, step in bad.items()],
-        suspects(lr_high=0.7, bad_numbers=0.6, reward_large=0.4, std_small=0.3),
         Stretch(min(onset, max(0, case.n - 1)), case.n - 1, True, 1.0),
         demotable=False,
         tag=first,
@@ -53,7 +52,6 @@ def ratio_not_one(case: Case) -> Outcome:
         ERROR,
         typical / limit("B02.ratio"),
         [Evidence("train/ratio_error", typical, ">", limit("B02.ratio"), origin("B02.ratio"), _whole(case))],
-        suspects(stale_log_prob=0.9, normalizer_moved=0.5, dropout=0.2),
         Stretch(onset, case.n - 1, True, share),
         demotable=False,
         value=typical,
@@ -77,7 +75,6 @@ def negative_kl(case: Case) -> Outcome:
         ERROR,
         8.0,
         [Evidence("train/approx_kl", float(values[bad].min()), "<", limit("B03.kl"), origin("B03.kl"), _whole(case))],
-        suspects(mask_bug=0.7, stale_log_prob=0.5),
         Stretch(first, case.n - 1, True, share_true(bad, seen)),
         demotable=False,
         value=float(values[bad].min()),
@@ -105,7 +102,6 @@ def frozen(case: Case) -> Outcome:
         ERROR if case.n >= 5 else INFO,
         limit("B04.kl") / max(1e-12, abs(median(kl))),
         [Evidence("train/approx_kl", median(kl), "<", limit("B04.kl"), origin("B04.kl"), _whole(case))],
-        suspects(not_in_optimiser=0.8, lr_low=0.6, no_advantage=0.5, grad_clip_small=0.3),
         Stretch(0, case.n - 1, True, 1.0),
         demotable=False,
         kl=median(kl),

@@ -9,7 +9,7 @@ import numpy as np
 from upswing.doctor.case import Case
 from upswing.doctor.findings import INFO, OPTIMISATION, WARN, Evidence, NotApplicable, NotChecked, Outcome, Passed
 from upswing.doctor.returns import FLAT, PLATEAU
-from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.shape import budget
 from upswing.doctor.stats import median, smooth, theil_sen
 from upswing.doctor.thresholds import limit, origin
@@ -65,7 +65,6 @@ def entropy_collapse(case: Case) -> Outcome:
                 (case.step(stretch.onset), case.step(stretch.end)),
             )
         ],
-        suspects(lr_high=0.7, ent_low=0.6, reward_large=0.4, adv_raw=0.4, batch_small=0.2, epochs_many=0.4),
         stretch,
         share=value,
     )
@@ -90,7 +89,6 @@ def _std_collapse(case: Case, early: np.ndarray) -> Outcome:
         WARN if early[onset] else INFO,
         limit("P07.std") * start / max(value, 1e-12),
         [Evidence(STD, value, "<", limit("P07.std") * start, origin("P07.std"))],
-        suspects(lr_high=0.7, ent_low=0.6, adv_raw=0.4, epochs_many=0.4),
         variant="std",
         std=value,
         start=start,
@@ -116,16 +114,6 @@ def entropy_stuck(case: Case) -> Outcome:
         WARN,
         (1.0 - limit("P08.entropy")) / max(1.0 - value, 1e-6),
         [Evidence("relative_entropy", value, ">", limit("P08.entropy"), origin("P08.entropy"))],
-        suspects(
-            ent_high=0.7,
-            lr_low=0.6,
-            reward_unrelated=0.5,
-            sparse_reward=0.5,
-            no_advantage=0.3,
-            clip_small=0.3,
-            few_updates=0.5,
-            rollout_short=0.3,
-        ),
         share=value,
     )
 
@@ -160,9 +148,6 @@ def std_growing(case: Case) -> Outcome:
         WARN,
         ratio / limit("P09.growth"),
         [Evidence(STD, float(std[seen][-1]), ">", limit("P09.growth") * float(std[seen][0]), origin("P09.growth"))],
-        suspects(
-            ent_high=0.8, actions_unscaled=0.5, reward_unrelated=0.4, lr_high=0.3, rollout_short=0.2, gamma_low=0.2
-        ),
         start=float(std[seen][0]),
         end=float(std[seen][-1]),
     )
@@ -182,7 +167,6 @@ def action_saturated(case: Case) -> Outcome:
         WARN if case.failed or (case.stuck and value > 2 * limit("P10.share")) else INFO,
         value / limit("P10.share"),
         [measured(case, tag, "P10.share", ">", stretch)],
-        suspects(actions_unscaled=0.7, std_large=0.6, ent_high=0.5, lr_high=0.3),
         stretch,
         share=value,
     )

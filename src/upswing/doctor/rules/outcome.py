@@ -21,20 +21,12 @@ from upswing.doctor.findings import (
     Suspect,
 )
 from upswing.doctor.returns import FALLEN, FLAT, PLATEAU, RISING, UNKNOWN
-from upswing.doctor.rules.rule import Rule, found, suspects
+from upswing.doctor.rules.rule import Rule, found
 from upswing.doctor.shape import budget
 from upswing.doctor.stats import median
 from upswing.doctor.thresholds import limit, origin
 
 RETURN, EVALUATION = "rollout/ep_rew_mean", "eval/mean_reward"
-
-_ANYTHING = suspects(
-    lr_high=0.5, lr_low=0.5, few_updates=0.5, gamma_low=0.5, gamma_high=0.3, lambda_low=0.4, rollout_short=0.5, rollout_small=0.25,
-    ent_high=0.5, ent_low=0.3, clip_small=0.45, clip_large=0.25, epochs_many=0.4, target_kl_small=0.4, reward_large=0.45,
-    reward_small=0.3, adv_raw=0.45, obs_scale=0.4, time_limit_as_end=0.3, ends_bootstrapped=0.5, critic_untrained=0.5,
-    actions_unscaled=0.3, std_large=0.4, std_small=0.4, reward_unrelated=0.4, sparse_reward=0.35, more_budget=0.3, batch_large=0.3,
-    resets_together=0.3, normalizer_frozen=0.2, schedule_short=0.4, stale_log_prob=0.15,
-)  # fmt: skip
 
 
 def stall(case: Case) -> Outcome:
@@ -46,20 +38,24 @@ def stall(case: Case) -> Outcome:
         return NotChecked("R01", "too_early")
     if returns.solved:
         return Passed("R01", (Evidence(RETURN, returns.final, ">", returns.solved_at, "goal"),))
-    if returns.state == RISING:
-        return Passed("R01", (Evidence("slope", returns.slope[0] * 1e5, ">", 0.0, "interval"),))
-    if returns.state == FALLEN:
-        return NotApplicable("R01", "see_R02")
     values: dict[str, Any] = {
         "start": returns.start,
         "final": returns.final,
         "best": returns.best,
         "goal": returns.solved_at,
     }
+    if returns.state == RISING:
+        share = returns.share_of_goal
+        if case.live or share is None or share >= limit("R01.share_of_goal"):
+            return Passed("R01", (Evidence("slope", returns.slope[0] * 1e5, ">", 0.0, "interval"),))
+        evidence = [Evidence("share_of_goal", share, "<", limit("R01.share_of_goal"), origin("R01.share_of_goal"))]
+        return found(case, "R01", INFO, 1.0, evidence, variant="rising", **values)
+    if returns.state == FALLEN:
+        return NotApplicable("R01", "see_R02")
     if returns.state == FLAT:
         moved = (returns.best - returns.start) / max(returns.noise, 1e-9)
         evidence = [Evidence("rise", moved, "<", limit("R01.noise"), origin("R01.noise"))]
-        return found(case, "R01", WARN, 2.0, evidence, _ANYTHING, variant="flat", **values)
+        return found(case, "R01", WARN, 2.0, evidence, variant="flat", **values)
     share = returns.share_of_goal
     far = share is not None and share < limit("R01.share_of_goal")
     evidence = [
@@ -79,7 +75,6 @@ def stall(case: Case) -> Outcome:
         WARN if far else INFO,
         2.0 if far else 1.0,
         evidence,
-        _ANYTHING,
         variant="far" if far else "plateau",
         **values,
     )
@@ -112,25 +107,6 @@ def collapse(case: Case) -> Outcome:
                 (int(returns.best_step), int(returns.x[-1])),
             )
         ],
-        suspects(
-            lr_high=0.7,
-            epochs_many=0.5,
-            ent_low=0.3,
-            reward_large=0.3,
-            adv_raw=0.4,
-            gamma_high=0.3,
-            batch_small=0.3,
-            rollout_short=0.4,
-            clip_large=0.3,
-            reward_outliers=0.3,
-            ent_high=0.3,
-            stale_log_prob=0.15,
-            rollout_small=0.3,
-            critic_untrained=0.3,
-            gamma_low=0.3,
-            reward_unrelated=0.15,
-            ends_bootstrapped=0.3,
-        ),
         demotable=False,
         best=returns.best,
         final=returns.final,
@@ -169,7 +145,6 @@ def proxy_gap(case: Case) -> Outcome:
                 (case.step(int(recent[0])), case.step(int(recent[-1]))),
             )
         ],
-        suspects(normalizer_frozen=0.7, eval_differs=0.6, reward_hacking=0.4, noise_needed=0.5),
         demotable=False,
         train=float(level[recent[-1]]),
         evaluation=float(median(scores[recent])),
@@ -206,9 +181,6 @@ def no_signal(case: Case) -> Outcome:
         INFO if rose else WARN,
         2.0,
         [Evidence("same_return", same, ">", limit("R04.share"), origin("R04.share"))],
-        suspects(maximum_reached=0.8, sparse_reward=0.3)
-        if rose
-        else suspects(sparse_reward=0.8, action_ignored=0.4, reward_unrelated=0.3, ent_low=0.3, more_budget=0.3),
         variant="constant" if rose else "never",
         value=usual,
     )
@@ -240,7 +212,6 @@ def slow_update(case: Case) -> Outcome:
             Evidence("update_share", share, ">", limit("F01.share"), origin("F01.share")),
             Evidence("time/update_s", seconds, "", None, None),
         ],
-        suspects(update_work=0.8, batch_tiny=0.6, device=0.3),
         variant="share",
         share=share,
         seconds=seconds,
@@ -262,7 +233,6 @@ def _slowing(case: Case) -> Outcome | None:
         INFO,
         before / after / 2,
         evidence,
-        suspects(leak=0.6, machine_busy=0.6, longer_episodes=0.3),
         variant="slowing",
         before=before,
         after=after,
@@ -283,7 +253,6 @@ def _suspected_slow(case: Case) -> Outcome:
         INFO,
         limit("F01.fps") / max(fps, 1e-3),
         evidence,
-        suspects(update_work=0.5, env_heavy=0.5),
         variant="suspected",
         fps=fps,
     )
@@ -296,7 +265,7 @@ def slow_environment(case: Case) -> Outcome:
     if not share > limit("F02.share"):
         return Passed("F02", (Evidence("env_share", share, "<", limit("F02.share"), origin("F02.share")),))
     evidence = [Evidence("env_share", share, ">", limit("F02.share"), origin("F02.share"))]
-    return found(case, "F02", INFO, share / limit("F02.share"), evidence, suspects(env_heavy=0.9), share=share)
+    return found(case, "F02", INFO, share / limit("F02.share"), evidence, share=share)
 
 
 def underpowered(case: Case) -> Outcome:

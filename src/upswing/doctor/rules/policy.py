@@ -19,7 +19,7 @@ from upswing.doctor.findings import (
     Passed,
 )
 from upswing.doctor.returns import FLAT
-from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.stats import median, smooth
 from upswing.doctor.thresholds import limit, origin
 
@@ -30,12 +30,6 @@ KL, CLIP, ENTROPY, STD, RATE = (
     "train/std",
     "train/learning_rate",
 )
-TOO_FAR = suspects(
-    lr_high=0.8, epochs_many=0.6, batch_small=0.35, adv_raw=0.5, clip_large=0.35, stale_log_prob=0.3, reward_large=0.2
-)
-TOO_LITTLE = suspects(
-    lr_low=0.8, clip_small=0.5, epochs_few=0.3, target_kl_small=0.5, adv_raw=0.4, reward_small=0.3, batch_large=0.3
-)
 
 
 def clip_scale(case: Case) -> np.ndarray:
@@ -44,7 +38,7 @@ def clip_scale(case: Case) -> np.ndarray:
     if not np.isfinite(epsilon).any():
         given = case.series.setting("clip_range", 0.2)
         epsilon = np.full(case.n, given if isinstance(given, int | float) else 0.2)
-    epsilon = np.where(np.isfinite(epsilon), epsilon, np.nanmax(epsilon))
+    epsilon = np.where(np.isfinite(epsilon), epsilon, np.nanmax(epsilon, initial=0.1))
     return (np.clip(epsilon, 0.1, 0.4) / 0.2) ** 2
 
 
@@ -95,7 +89,6 @@ def kl_high(case: Case) -> Outcome:
         severe,
         excess,
         evidence,
-        TOO_FAR,
         stretch,
         kl=value,
         limit=allowed,
@@ -119,6 +112,8 @@ def kl_low(case: Case) -> Outcome:
         & (np.arange(case.n) < max(case.warm + 3, 0.6 * case.n))
         & (np.arange(case.n) >= min(case.warm, case.n // 4))
     )
+    if deterministic(case):
+        return NotApplicable("P02", "deterministic")
     if share_true(kl < bound, early) < 0.7:
         return Passed("P02", (Evidence(KL, median(kl[early]), ">", median(bound[early]), origin("P02.low")),))
     value, allowed = median(kl[early]), median(bound[early])
@@ -133,12 +128,18 @@ def kl_low(case: Case) -> Outcome:
         severity,
         allowed / max(value, 1e-12),
         [Evidence(KL, value, "<", allowed, origin("P02.low"), (case.step(case.warm), case.step(int(0.6 * case.n))))],
-        TOO_LITTLE,
         stretch,
         demotable=not crawling,
         kl=value,
         limit=allowed,
     )
+
+
+def deterministic(case: Case) -> bool:
+    """Whether a discrete policy has lost practically all of its entropy: it cannot move, whatever the settings."""
+    entropy = -case.series.column("train/entropy_loss")
+    known = entropy[np.isfinite(entropy)]
+    return len(known) > 0 and case.discrete is not False and 0 <= median(known[-case.width :]) < 0.01 * known.max()
 
 
 def clip_high(case: Case) -> Outcome:
@@ -154,7 +155,6 @@ def clip_high(case: Case) -> Outcome:
         WARN,
         value / limit("P03.clip"),
         [measured(case, CLIP, "P03.clip", ">", stretch)],
-        TOO_FAR,
         stretch,
         share=value,
     )
@@ -208,7 +208,6 @@ def kl_clip_mismatch(case: Case) -> Outcome:
         WARN if case.stuck and factor > 3 * limit("P04.factor") else INFO,
         factor / limit("P04.factor"),
         evidence,
-        suspects(std_small=0.6, lr_high=0.5, reward_large=0.2),
         stretch,
         factor=factor,
     )
@@ -226,18 +225,12 @@ def lr_pinned(case: Case) -> Outcome:
     if not share > limit("P05.share"):
         return Passed("P05")
     floor = at_low >= at_high
-    blamed = (
-        suspects(rollout_small=0.6, batch_small=0.4, epochs_many=0.4)
-        if floor
-        else suspects(reward_unrelated=0.4, batch_large=0.3)
-    )
     return found(
         case,
         "P05",
         WARN if floor and case.stuck else INFO,
         share / limit("P05.share"),
         [Evidence(RATE, median(rate[later]), "=", low if floor else high, "adaptive_bound")],
-        blamed,
         variant="floor" if floor else "ceiling",
         share=share,
         bound=low if floor else high,
@@ -268,7 +261,6 @@ def epochs_cut(case: Case) -> Outcome:
         WARN if case.stuck else INFO,
         share / limit("P06.share"),
         [Evidence("train/n_epochs_done", median(done[seen]), "<", float(planned), "setting")],
-        suspects(lr_high=0.6, target_kl_small=0.7, batch_small=0.2),
         share=share,
         planned=planned,
     )

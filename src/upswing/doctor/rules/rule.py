@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from upswing.doctor.case import Case, Stretch
-from upswing.doctor.findings import Evidence, Finding, NotChecked, Outcome, Suspect
+from upswing.doctor.findings import Evidence, Finding, NotChecked, Outcome
+from upswing.doctor.suspicions import suspects
 from upswing.doctor.thresholds import limit, origin
 
 Check = Callable[[Case], Outcome]
@@ -38,11 +39,6 @@ class Rule:
         return self.check(case)
 
 
-def suspects(**weights: float) -> tuple[Suspect, ...]:
-    """Causes and how strongly each is suspected."""
-    return tuple(Suspect(cause, weight) for cause, weight in weights.items())
-
-
 def measured(
     case: Case, tag: str, name: str, relation: str, stretch: Stretch | None = None, scale: float = 1.0
 ) -> Evidence:
@@ -59,7 +55,6 @@ def found(
     severity: str,
     excess: float,
     evidence: Sequence[Evidence],
-    blamed: tuple[Suspect, ...],
     stretch: Stretch | None = None,
     variant: str = "",
     demotable: bool = True,
@@ -72,7 +67,7 @@ def found(
         confidence(case, excess),
         values,
         tuple(evidence),
-        blamed,
+        suspects(code, variant),
         case.step(stretch.onset) if stretch and case.n else None,
         variant,
         demotable,
@@ -83,7 +78,8 @@ def found(
 def confidence(case: Case, excess: float) -> float:
     """How sure a claim is: surer the further beyond its threshold, less so on few iterations or thin logs."""
     far = math.log2(max(1.0, excess)) / 3.0 if math.isfinite(excess) else 1.0
-    sure = 0.6 + 0.35 * min(1.0, far)
+    least, most = (0.6, 0.95) if case.n else (0.75, 0.95)  # arithmetic on settings is surer than a noisy curve
+    sure = least + (most - least) * min(1.0, far)
     if case.noisy > 1.0:
         sure -= 0.1
     if 0 < case.n < 20:

@@ -21,7 +21,7 @@ from upswing.doctor.findings import (
 )
 from upswing.doctor.returns import PLATEAU
 from upswing.doctor.rules.policy import clip_scale
-from upswing.doctor.rules.rule import Rule, found, suspects
+from upswing.doctor.rules.rule import Rule, found
 from upswing.doctor.shape import schedule_of, shape_of
 from upswing.doctor.stats import median
 from upswing.doctor.thresholds import limit, origin
@@ -34,7 +34,6 @@ def too_few_updates(case: Case) -> Outcome:
     shape = shape_of(case.series)
     if shape.iterations is None:
         return NotChecked("S01", "setting_unknown", ("n_envs", "n_steps", "total_timesteps"))
-    blamed = suspects(few_updates=0.95, lr_low=0.5, epochs_few=0.3, batch_large=0.4)
     values: dict[str, Any] = {
         "iterations": shape.iterations,
         "gradient_steps": shape.gradient_steps,
@@ -42,15 +41,15 @@ def too_few_updates(case: Case) -> Outcome:
     }
     counted = Evidence("iterations", shape.iterations, "<", limit("S01.iterations"), origin("S01.iterations"))
     if shape.iterations <= 1:
-        return found(case, "S01", ERROR, 20.0, [counted], blamed, variant="one", demotable=False, **values)
+        return found(case, "S01", ERROR, 20.0, [counted], variant="one", demotable=False, **values)
     travel = shape.travel
     moved = [] if travel is None else [Evidence("travel", travel, "<", limit("S01.travel"), origin("S01.travel"))]
     if shape.iterations < limit("S01.iterations"):
         excess = limit("S01.iterations") / shape.iterations
         evidence = [counted, *(moved if travel is not None and travel < limit("S01.travel") else [])]
-        return found(case, "S01", WARN, excess, evidence, blamed, variant="iterations", **values)
+        return found(case, "S01", WARN, excess, evidence, variant="iterations", **values)
     if travel is not None and travel < limit("S01.travel"):
-        return found(case, "S01", WARN, limit("S01.travel") / travel, moved, blamed, variant="travel", **values)
+        return found(case, "S01", WARN, limit("S01.travel") / travel, moved, variant="travel", **values)
     return Passed("S01", (counted._replace(relation=">"),))
 
 
@@ -64,12 +63,12 @@ def ragged_batch(case: Case) -> Outcome:
     values: dict[str, Any] = {"batch_size": batch, "pool": pool, "rest": rest}
     if batch > pool:
         evidence = [Evidence("batch_size", batch, ">", pool, "derived")]
-        return found(case, "S02", INFO, 1.0, evidence, suspects(batch_over_pool=0.9), variant="over", **values)
+        return found(case, "S02", INFO, 1.0, evidence, variant="over", **values)
     if rest == 0:
         return Passed("S02")
     severity = WARN if rest < limit("S02.rest") * batch else INFO
     evidence = [Evidence("last_minibatch", rest, "<", batch, "derived")]
-    return found(case, "S02", severity, batch / rest, evidence, suspects(batch_ragged=0.9), variant="ragged", **values)
+    return found(case, "S02", severity, batch / rest, evidence, variant="ragged", **values)
 
 
 def noisy_plateau(case: Case) -> Outcome:
@@ -89,7 +88,6 @@ def noisy_plateau(case: Case) -> Outcome:
         INFO,
         noise / limit("S03.noise"),
         [Evidence("return_noise", noise, ">", limit("S03.noise"), origin("S03.noise"))],
-        suspects(rollout_small=0.6, batch_small=0.4, lr_high=0.5),
         noise=noise,
     )
 
@@ -109,7 +107,6 @@ def blind_evaluation(case: Case) -> Outcome:
             INFO,
             1.0,
             [Evidence("eval_freq", 0, "=", None, "setting")],
-            suspects(eval_rare=0.9),
             variant="off",
         )
     if count >= limit("S05.evaluations"):
@@ -124,7 +121,6 @@ def blind_evaluation(case: Case) -> Outcome:
         WARN,
         limit("S05.evaluations") / max(1, count),
         evidence,
-        suspects(eval_rare=0.95),
         variant=variant,
         demotable=False,
         count=count,
@@ -168,7 +164,6 @@ def _evaluations_logged(case: Case) -> Outcome:
         WARN,
         limit("S05.evaluations") / max(1, count),
         evidence,
-        suspects(eval_rare=0.95),
         variant=variant,
         demotable=False,
         count=len(steps),
@@ -214,7 +209,6 @@ def _logged_schedule(case: Case, rate: np.ndarray, seen: np.ndarray) -> Outcome:
             WARN,
             2.0,
             evidence,
-            suspects(resume_leap=0.9),
             variant="leap",
             step=int(steps[leap + 1]),
             before=float(values[leap]),
@@ -234,7 +228,6 @@ def _dead_rate(case: Case, dead: float) -> Outcome | None:
         WARN,
         dead / limit("L01.dead"),
         evidence,
-        suspects(schedule_short=0.95),
         variant="dead",
         share=dead,
         median=median(case.series.column(RATE)),

@@ -17,7 +17,7 @@ from upswing.doctor.findings import (
     Passed,
 )
 from upswing.doctor.returns import FALLEN
-from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.stats import jitter, median, smooth, spread
 from upswing.doctor.thresholds import limit, origin
 
@@ -63,40 +63,18 @@ def ev_bad(case: Case) -> Outcome:
         value = median(masked[stretch.onset : stretch.end + 1])
         harmful = case.failed or (variant == "negative" and case.stuck)
         if not harmful and (variant == "low" or case.returns.solved):
-            return found(
-                case, "V01", INFO, 1.0, [measured(case, EV, name, "<", stretch)], _BLAMED, stretch, variant, ev=value
-            )
+            return found(case, "V01", INFO, 1.0, [measured(case, EV, name, "<", stretch)], stretch, variant, ev=value)
         return found(
             case,
             "V01",
             WARN,
             2.0 if variant == "negative" else 1.2,
             [measured(case, EV, name, "<", stretch)],
-            _BLAMED,
             stretch,
             variant,
             ev=value,
         )
     return Passed("V01", (measured(case, EV, "V01.low", ">"),))
-
-
-_BLAMED = suspects(
-    reward_unrelated=0.55,
-    time_limit_as_end=0.4,
-    reward_large=0.5,
-    reward_small=0.4,
-    critic_untrained=0.6,
-    gamma_high=0.4,
-    obs_scale=0.4,
-    lr_high=0.45,
-    lr_low=0.4,
-    lambda_low=0.3,
-    epochs_few=0.2,
-    critic_small=0.2,
-    ends_bootstrapped=0.45,
-    rollout_short=0.2,
-    few_updates=0.35,
-)
 
 
 def ev_undefined(case: Case) -> Outcome:
@@ -131,14 +109,6 @@ def value_bias(case: Case) -> Outcome:
         WARN if case.failed else INFO,
         abs(value) / limit("V03.bias"),
         [measured(case, tag, "V03.bias", ">", stretch)],
-        suspects(
-            critic_untrained=0.6,
-            reward_large=0.6,
-            lr_low=0.4,
-            gamma_high=0.3,
-            time_limit_as_end=0.3,
-            ends_bootstrapped=0.5,
-        ),
         stretch,
         bias=value,
     )
@@ -157,6 +127,8 @@ def value_scale(case: Case) -> Outcome:
     )  # solved tasks vary no more
     if not np.isfinite(scale):
         return NotChecked("V04", "not_logged", ("train/return_std",))
+    if scale < 1e-9:
+        return NotApplicable("V04", "constant_returns")
     if limit("V04.small") <= scale <= limit("V04.large"):
         return Passed("V04", (Evidence("return_size", scale, "<", limit("V04.large"), origin("V04.large")),))
     large = scale > limit("V04.large")
@@ -168,7 +140,6 @@ def value_scale(case: Case) -> Outcome:
         WARN if case.failed or (case.stuck and excess > 10) else INFO,
         excess,
         [Evidence("return_size", scale, ">" if large else "<", limit(name), origin(name))],
-        suspects(reward_large=0.95) if large else suspects(reward_small=0.9),
         variant="large" if large else "small",
         size=scale,
         demotable=excess < 100,
@@ -206,7 +177,6 @@ def critic_blowup(case: Case) -> Outcome:
                 (case.step(first), case.step(int(np.flatnonzero(high)[-1]))),
             )
         ],
-        suspects(lr_high=0.6, gamma_high=0.4, reward_large=0.4, reward_outliers=0.4),
         n=int(high.sum()),
         worst=worst,
         onset=case.step(first),
@@ -230,7 +200,6 @@ def value_jitter(case: Case) -> Outcome:
         WARN if case.returns.state == FALLEN else INFO,
         ratio / limit("V06.ratio"),
         [Evidence("value_jitter", ratio, ">", limit("V06.ratio"), origin("V06.ratio"))],
-        suspects(lr_high=0.5, rollout_small=0.5, batch_small=0.4, gamma_high=0.2),
         ratio=ratio,
     )
 
@@ -265,7 +234,6 @@ def grad_spike(case: Case) -> Outcome:
                 (case.step(first), case.step(case.n - 1)),
             )
         ],
-        suspects(reward_outliers=0.5, lr_high=0.4, reward_large=0.4, critic_dominates=0.3),
         n=int(spikes.sum()),
         worst=worst,
         onset=case.step(first),
@@ -296,7 +264,6 @@ def plasticity(case: Case) -> Outcome:
         WARN if case.failed else INFO,
         value / limit("O03.share"),
         [measured(case, tag, "O03.share", ">", stretch)],
-        suspects(epochs_many=0.6, lr_high=0.6, obs_scale=0.5),
         stretch,
         share=value,
     )

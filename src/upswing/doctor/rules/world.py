@@ -21,7 +21,8 @@ from upswing.doctor.findings import (
     Outcome,
     Passed,
 )
-from upswing.doctor.rules.rule import Rule, found, measured, share_true, suspects
+from upswing.doctor.returns import FLAT
+from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.rules.value import meaningful
 from upswing.doctor.stats import median, smooth
 from upswing.doctor.thresholds import limit, origin
@@ -52,7 +53,6 @@ def advantages(case: Case) -> Outcome:
             severity,
             value / limit("A01.raw"),
             evidence,
-            suspects(adv_raw=0.95, reward_large=0.4),
             raw,
             "raw",
             loss=value,
@@ -85,7 +85,6 @@ def advantages(case: Case) -> Outcome:
                 (case.step(stretch.onset), case.step(stretch.end)),
             )
         ],
-        suspects(critic_untrained=0.5, reward_large=0.5, gamma_high=0.3, ends_bootstrapped=0.5, lr_low=0.3),
         stretch,
         ratio=value,
     )
@@ -108,7 +107,6 @@ def observation_scale(case: Case) -> Outcome:
         tag = {"large": "rollout/obs_std_max", "offset": "rollout/obs_offset", "clipped": "rollout/obs_clipped"}[
             variant
         ]
-        blamed = suspects(normalizer_frozen=0.7, obs_outliers=0.3) if variant == "clipped" else suspects(obs_scale=0.9)
         severity = WARN if case.failed or (case.stuck and excess > 10) else INFO
         return found(
             case,
@@ -116,7 +114,6 @@ def observation_scale(case: Case) -> Outcome:
             severity,
             excess,
             [measured(case, tag, name, ">", stretch)],
-            blamed,
             stretch,
             variant,
             value=value,
@@ -138,7 +135,6 @@ def truncation(case: Case) -> Outcome:
                 severity,
                 2.0,
                 evidence,
-                suspects(ends_bootstrapped=0.95),
                 variant="bootstrapped",
                 ended=ended,
             )
@@ -163,7 +159,6 @@ def truncation(case: Case) -> Outcome:
             Evidence("at_limit", share, ">", limit("T01.share"), origin("T01.share")),
             Evidence("rollout/truncated_fraction", truncated, "<", 0.5 * share, "derived"),
         ],
-        suspects(time_limit_as_end=0.9),
         variant="limit",
         share=share,
         length=length,
@@ -198,7 +193,6 @@ def horizon(case: Case) -> Outcome:
             WARN,
             limit("T02.reach") / reach,
             evidence,
-            suspects(gamma_low=0.95),
             variant="gamma",
             demotable=False,
             gamma=gamma,
@@ -214,7 +208,6 @@ def horizon(case: Case) -> Outcome:
                 WARN,
                 limit("T02.seen") / seen,
                 evidence,
-                suspects(rollout_short=0.95),
                 variant="rollout",
                 n_steps=n_steps,
                 seen=seen,
@@ -237,14 +230,13 @@ def _horizon_against_episodes(
             WARN,
             limit("T02.episodes") * length / reach,
             evidence,
-            suspects(gamma_low=0.7, lambda_low=0.3),
             variant="short",
             reach=reach,
             length=length,
         )
     if lam is not None and lam < limit("T02.lambda"):
         evidence = [Evidence("gae_lambda", lam, "<", limit("T02.lambda"), origin("T02.lambda"))]
-        return found(case, "T02", WARN, 2.0, evidence, suspects(lambda_low=0.9), variant="lambda", lam=lam)
+        return found(case, "T02", WARN, 2.0, evidence, variant="lambda", lam=lam)
     if gamma > limit("T02.far") and length is not None and reach > 5.0 * length:
         evidence = [Evidence("horizon", reach, ">", 5.0 * length, origin("T02.far"))]
         return found(
@@ -253,7 +245,6 @@ def _horizon_against_episodes(
             INFO,
             reach / (5.0 * length),
             evidence,
-            suspects(gamma_high=0.8),
             variant="far",
             reach=reach,
             length=length,
@@ -287,10 +278,9 @@ def sync_reset(case: Case) -> Outcome:
     return found(
         case,
         "T03",
-        WARN if case.failed else INFO,
+        WARN if case.failed and case.returns.state != FLAT else INFO,
         2.0,
         [Evidence("together", together, ">", 0.9, "chosen")],
-        suspects(resets_together=0.9),
         share=together,
         length=length,
         n_steps=n_steps,

@@ -31,6 +31,7 @@ class Texts:
     reasons: Mapping[str, str]  # why a rule did not look, or does not apply
     notes: Mapping[str, str]  # how a log was read
     words: Mapping[str, str]  # the rest of the card
+    plan: Mapping[str, str]
 
 
 def texts(lang: str) -> Texts:

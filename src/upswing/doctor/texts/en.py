@@ -2,6 +2,7 @@
 
 from upswing.doctor.texts import RuleText, Texts
 from upswing.doctor.texts.en_causes import CAUSES
+from upswing.doctor.texts.en_plan import PLAN
 from upswing.doctor.texts.en_words import MEASURES, NOTES, ORIGINS, REASONS, WORDS
 
 RULES = {
@@ -273,7 +274,8 @@ RULES = {
         "Return does not rise",
         {
             "flat": "The return never rose beyond its own noise: {start:.4g} at the start, {final:.4g} now.",
-            "far": "The return stands at {final:.4g}; this environment counts as solved at {goal:.4g}.",
+            "far": "The return stands at {final:.4g}; PPO is known to reach {goal:.4g} here.",
+            "rising": "The return still rises, but ends at {final:.4g}; PPO is known to reach {goal:.4g} here.",
             "plateau": "The return rose from {start:.4g} to {final:.4g} and stands there.",
         },
         "The return is as high as this task allows, or goes on rising with twice the budget.",
@@ -325,4 +327,4 @@ RULES = {
     ),
 }
 
-EN = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS)
+EN = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN)

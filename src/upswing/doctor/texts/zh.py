@@ -2,6 +2,7 @@
 
 from upswing.doctor.texts import RuleText, Texts
 from upswing.doctor.texts.zh_causes import CAUSES
+from upswing.doctor.texts.zh_plan import PLAN
 from upswing.doctor.texts.zh_words import MEASURES, NOTES, ORIGINS, REASONS, WORDS
 
 RULES = {
@@ -244,7 +245,8 @@ RULES = {
         "回报不上升",
         {
             "flat": "回报从未超出自身的波动：开始时 {start:.4g}，现在 {final:.4g}。",
-            "far": "回报停在 {final:.4g}；这个环境达到 {goal:.4g} 才算解决。",
+            "far": "回报停在 {final:.4g}；已知 PPO 在这里能达到 {goal:.4g}。",
+            "rising": "回报还在上升，但最后只有 {final:.4g}；已知 PPO 在这里能达到 {goal:.4g}。",
             "plateau": "回报从 {start:.4g} 升到 {final:.4g}，停在那里。",
         },
         "这个任务的回报最高就是这样，或者预算加倍后会继续上升。",
@@ -290,4 +292,4 @@ RULES = {
     "E01": RuleText("种子太少", {"": "一次训练证明不了什么。"}, "五个成对的种子结果相同。", "种子足够。"),
 }
 
-ZH = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS)
+ZH = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN)
