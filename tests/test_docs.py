@@ -70,7 +70,9 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", named(p for p in PAGES if any(b.order.startswith("run") for b in blocks(p))))
+@pytest.mark.parametrize(
+    "page", named(p for p in PAGES if p != READMES[1] and any(b.order.startswith("run") for b in blocks(p)))
+)
 def test_what_is_marked_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
