@@ -69,3 +69,8 @@ def test_a_near_miss_names_the_nearest_in_the_reader_s_language():
         find("xyzzy", "en")
     with pytest.raises(ConfigError):
         find("", "en")
+
+
+def test_a_beginning_that_several_names_share_is_not_guessed_at():
+    with pytest.raises(ConfigError, match="did you mean"):
+        find("cli", "en")

@@ -5,10 +5,12 @@ import re
 import pytest
 
 from upswing.config import WORDS, TrainConfig, derive
+from upswing.doctor.rules import BY_CODE
+from upswing.doctor.thresholds import TABLE
 from upswing.explain.facts import written
 from upswing.explain.numbers import clipped_share
 from upswing.explain.pages import RECIPES, Equation, Flow, group_of, page, summary, topics
-from upswing.explain.source import SHARED, entries, labels, other_names, terms
+from upswing.explain.source import SHARED, entries, labels, other_names, reflow, terms
 from upswing.metrics import METRICS
 
 LANGUAGES = ("en", "zh")
@@ -283,3 +285,28 @@ def test_defaults_on_pages_are_the_declared_ones(lang):
             )
             checked += 1
     assert checked >= 25
+
+
+def test_line_breaks_of_the_files_vanish():
+    assert reflow("\none\ntwo\n\nthree\n") == "one two\n\nthree"
+    assert reflow("一行\n又一行\nand `x`\n再一行") == "一行又一行 and `x` 再一行"
+
+
+def test_rules_are_the_doctor_s_own():
+    assert set(BY_CODE) == set(RULES)
+
+
+@every_page
+def test_every_threshold_of_a_rule_stands_on_its_page(lang):
+    """By name, so that the page follows when a threshold is calibrated anew."""
+    for name, threshold in TABLE.items():
+        code, dot, _ = name.partition(".")
+        if not dot:
+            continue
+        entry = entries(lang)[code]
+        assert any(f"{{{name}:" in entry[key] for key in ("signal", "misfires", "guard")), name
+        shown = " ".join(page(code, lang).part(key).body for key in ("signal", "misfires", "guard"))
+        assert "{" not in shown
+        number = f"{threshold.value:g}".replace("e-0", "e-")
+        share = f"{threshold.value:.0%}".replace("%", " %" if lang == "en" else "%")
+        assert number in shown or share in shown, name

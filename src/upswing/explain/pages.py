@@ -7,6 +7,7 @@ from typing import Any
 
 from upswing.config import WORDS
 from upswing.explain.facts import facts
+from upswing.explain.limits import filled
 from upswing.explain.source import entries, first_sentence, labels, reflow
 from upswing.metrics import METRICS
 
@@ -52,6 +53,7 @@ RECIPES: dict[str, tuple[tuple[str, str], ...]] = {
 FAMILIES = {"reads": "metrics", "finds": "rules", "sets": "settings"}
 """The parts that point to other topics, and the family of topics each points to."""
 
+_WITH_LIMITS = ("signal", "misfires", "guard")  # texts that hold the doctor's thresholds by name
 _RULE_LETTERS = "BPVOANTSLRFE"  # in the order of suspicion, then speed and evidence
 
 
@@ -172,7 +174,7 @@ def _body(topic: str, entry: dict[str, Any], key: str, lang: str) -> Any:
         return summary(topic, lang)
     body = entry[key]
     if isinstance(body, str):
-        return reflow(body)
+        return filled(reflow(body), lang) if key in _WITH_LIMITS else reflow(body)
     return tuple(tuple(row) if isinstance(row, list) else row for row in body)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from upswing.explain.flow import flow_rows
+from upswing.explain.limits import filled
 from upswing.explain.pages import Equation, Flow, Page, Part, group_of, summary, topics
 from upswing.explain.source import labels
 from upswing.explain.text import NAME, Paragraph
@@ -31,7 +32,7 @@ def render(page: Page, numbers: Numbers | None = None) -> RenderableType:
     for part in page.parts:
         blocks.append(_block(part.heading, _FORMS[part.form](part, page)))
     if page.kind == "rules":
-        blocks.append(Padding(Paragraph(labels(page.lang)["text"]["window"], DIM), (1, 0, 0, 2)))
+        blocks.append(Padding(Paragraph(_window(page.lang), DIM), (1, 0, 0, 2)))
     if numbers is not None:
         blocks.append(_block(labels(page.lang)["part"]["numbers"], _rows(tuple(numbers.items())), MARK))
     return Constrain(Group(*blocks), WIDTH)
@@ -68,7 +69,7 @@ def markdown(page: Page, numbers: Numbers | None = None) -> str:
     blocks = [head, f"*{page.group}*"]
     blocks += [f"## {part.heading}\n\n{_markdown_body(part, page)}" for part in page.parts]
     if page.kind == "rules":
-        blocks.append(f"*{labels(page.lang)['text']['window']}*")
+        blocks.append(f"*{_window(page.lang)}*")
     if numbers is not None:
         blocks.append(f"## {labels(page.lang)['part']['numbers']}\n\n{_markdown_table((), tuple(numbers.items()))}")
     return "\n\n".join(blocks) + "\n"
@@ -79,6 +80,10 @@ def as_json(page: Page, numbers: Numbers | None = None) -> dict[str, Any]:
     parts = {part.key: vars(part.body) if isinstance(part.body, Flow | Equation) else part.body for part in page.parts}
     about = {name: getattr(page, name) for name in ("topic", "kind", "lang", "name", "title", "summary", "group")}
     return about | {"parts": parts, "related": page.related, "numbers": None if numbers is None else dict(numbers)}
+
+
+def _window(lang: str) -> str:
+    return filled(labels(lang)["text"]["window"], lang)
 
 
 def _head(page: Page) -> RenderableType:
