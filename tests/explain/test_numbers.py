@@ -148,6 +148,13 @@ def test_a_rule_shows_findings_settings_and_metrics(make_run):
     assert own_numbers(make_run(), "P02", "en")["recorded findings"] == "none with this code in findings.jsonl"
 
 
+def test_a_rule_about_sizes_shows_the_arithmetic(make_run):
+    run = make_run()
+    assert own_numbers(run, "S01", "en")["gradient steps"] == "6,256"
+    assert own_numbers(run, "T02", "en")["horizon 1 / (1 - γ)"] == "100.0"
+    assert own_numbers(run, "F01", "en")["share of the time: update"] == "75 %"
+
+
 def test_settings_of_other_worlds(make_run):
     assert own_numbers(make_run(), "step_mul", "en") == {"setting": "not set in this run"}
     assert own_numbers(make_run(env_kwargs={"step_mul": 8}), "step_mul", "zh") == {"设定值": "8"}
