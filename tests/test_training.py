@@ -107,6 +107,15 @@ def test_a_longer_budget_extends_a_finished_run(tmp_path):
         resume(done.run_dir, total_timesteps=100)
 
 
+@pytest.mark.parametrize(("first", "second"), [("native", "torch"), ("torch", "native")])
+def test_a_run_can_go_on_with_the_other_engine(tmp_path, first, second):
+    halted = train(small(tmp_path, engine=first, normalize_obs=True, normalize_reward=True), [StopAt(512)])
+    steps = load_file(Path(halted.run_dir) / "checkpoints" / "512" / "optimizer.safetensors")["step"]
+    continued = resume(halted.run_dir, engine=second)
+    assert continued.total_timesteps == 1024
+    assert load_file(Path(halted.run_dir) / "checkpoints" / "1024" / "optimizer.safetensors")["step"] == 2 * steps
+
+
 def test_checkpoint_path_starts_afresh_from_weights_and_statistics(tmp_path):
     first = train(small(tmp_path, name="first", normalize_obs=True))
     second = train(

@@ -57,12 +57,20 @@ def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = Tr
 
 
 def resume(
-    run_dir: str | Path, hooks: Sequence[Hook] = (), *, total_timesteps: int | None = None, trusted: bool = True
+    run_dir: str | Path,
+    hooks: Sequence[Hook] = (),
+    *,
+    total_timesteps: int | None = None,
+    engine: str | None = None,
+    trusted: bool = True,
 ) -> Result:
     """What the continued training of `run_dir` ended with: exactly as if it had never stopped, where its environment
-    can be restored. `total_timesteps` above the original extends it; schedules keep their original horizon."""
+    can be restored. `total_timesteps` above the original extends it; schedules keep their original horizon. `engine`
+    goes on with another one: weights, statistics and optimiser are the same files for both."""
     with open_run(run_dir) as run:
-        training = prepare(load_config(run, trusted=trusted), trusted=trusted, fresh=False)
+        config = load_config(run, trusted=trusted)
+        config = config if engine is None else replace(config, engine=engine)
+        training = prepare(config, trusted=trusted, fresh=False)
         with closing(training.engine):
             training.run = run
             restore(training)

@@ -9,10 +9,12 @@ import rich_click as click
 from upswing.cli.doctor import DOCTOR_OPTIONS, doctor_hooks
 from upswing.cli.options import CONTEXT
 from upswing.cli.output import VIEW_OPTIONS, Output, find_run, trust_option
-from upswing.config import coerce
+from upswing.config import WORDS, coerce
 
 
-def _resume(run: str | None, total_timesteps: str | None, trust_code: bool, **options: Any) -> int:
+def _resume(
+    run: str | None, total_timesteps: str | None, engine: str | None, trust_code: bool, **options: Any
+) -> int:
     """Continue RUN exactly where it stopped, as if it had never been interrupted.
 
     RUN is the folder of a run; by default the newest one in runs/.
@@ -24,7 +26,7 @@ def _resume(run: str | None, total_timesteps: str | None, trust_code: bool, **op
     with output.view(folder) as view:
         from upswing.training import resume as go_on
 
-        result = go_on(folder, [*watching, view], total_timesteps=budget, trusted=trust_code)
+        result = go_on(folder, [*watching, view], total_timesteps=budget, engine=engine, trusted=trust_code)
     return output.finish(result)
 
 
