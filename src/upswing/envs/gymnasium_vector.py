@@ -81,8 +81,8 @@ class GymnasiumVectorEnv:
         obs, rewards, terminated, truncated, info = self._call("step", lambda: self._step(actions))
         self._info = info
         stepped = ~self._resetting
-        terminated, truncated = (_numpy(end).astype(bool).reshape(-1) & stepped for end in (terminated, truncated))
-        rewards, ended = np.where(stepped, _numpy(rewards).reshape(-1), 0.0), terminated | truncated
+        terminated, truncated = (_array(end).astype(bool).reshape(-1) & stepped for end in (terminated, truncated))
+        rewards, ended = np.where(stepped, _array(rewards).reshape(-1), 0.0), terminated | truncated
         self._tallies.add(rewards, stepped, self._success(info, ended))
         obs = self._encode(obs, info)
         if self.mode is not AutoresetMode.SAME_STEP:  # some environments end because of such a number
@@ -158,9 +158,9 @@ class GymnasiumVectorEnv:
             given = np.stack(_call_each(self.envs, "action_masks"))
         else:
             given = info[ACTION_MASK]
-        mask = _numpy(given).astype(bool).reshape(self.n_envs, -1)
+        mask = _array(given).astype(bool).reshape(self.n_envs, -1)
         if self.plan.source == INFO and f"_{ACTION_MASK}" in info:  # rows that did not speak keep theirs
-            silent = ~_numpy(info[f"_{ACTION_MASK}"]).astype(bool)
+            silent = ~_array(info[f"_{ACTION_MASK}"]).astype(bool)
             mask[silent] = True if self._obs is None else self._obs[ACTION_MASK][silent]
         heads = np.add.reduceat(mask, np.cumsum((0, *self.plan.choices[:-1])), axis=1)
         empty = np.flatnonzero(~(heads > 0).all(axis=1))
@@ -302,11 +302,6 @@ def _array(value: Any) -> np.ndarray:
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
-def _numpy(value: Any) -> np.ndarray:
-    """`value` as an array of our own: what an info holds may be the environment's state itself."""
-    return np.array(_array(value))
-
-
 def _info_of(info: dict[str, Any], i: int) -> dict[str, Any]:
     """What `info`, arrays of all environments with masks of who spoke, holds of environment `i`."""
     spoken = [key for key in info if f"_{key}" in info and info[f"_{key}"][i] and key not in FINAL_KEYS]
@@ -314,13 +309,15 @@ def _info_of(info: dict[str, Any], i: int) -> dict[str, Any]:
 
 
 def _rows_of(final: Any, path: tuple[str, ...], rows: np.ndarray) -> np.ndarray:
-    """The part at `path` of the ended rows: of an array or list of one observation a row, of a batch, or of a dict."""
+    """The part at `path` of the ended rows: of an array or list of one observation a row, of a batch, or of a dict.
+
+    In an array of its own: what an info holds may be the environment's state itself.
+    """
     if isinstance(final, dict):
-        final = pick(final, path)
-        path = ()
+        final, path = pick(final, path), ()
     if hasattr(final, "detach"):
-        final = _numpy(final)
-    return np.stack([_numpy(pick(final[i], path)) for i in rows])
+        final = _array(final)
+    return np.stack([_array(pick(final[i], path)) for i in rows])
 
 
 def _checked(array: np.ndarray, name: str, env: GymnasiumVectorEnv) -> np.ndarray:
@@ -336,5 +333,5 @@ def _checked(array: np.ndarray, name: str, env: GymnasiumVectorEnv) -> np.ndarra
 def _read_success(info: dict[str, Any], codes: np.ndarray, rows: np.ndarray) -> None:
     key = "success" if "success" in info else "is_success"
     if key in info:
-        speaking = rows & _numpy(info.get(f"_{key}", rows)).astype(bool)
-        codes[speaking] = _numpy(info[key]).astype(bool)[speaking]
+        speaking = rows & _array(info.get(f"_{key}", rows)).astype(bool)
+        codes[speaking] = _array(info[key]).astype(bool)[speaking]

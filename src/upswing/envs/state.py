@@ -45,12 +45,9 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
 }
 """What changes from step to step in wrappers, by the exact class."""
 
-_DERIVED = (
-    *("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat", "subtree_com"),
-    *("cinert", "cvel", "cacc", "cfrc_int", "cfrc_ext", "actuator_force", "qfrc_actuator", "qacc", "sensordata"),
-)
-"""MuJoCo computes these from the state before it integrates, and environments read them a step later (Humanoid its
-centre of mass), so they must be put back as they were, not computed afresh."""
+_DERIVED = ("xpos", "xipos")
+"""MuJoCo computes positions of bodies before it integrates, and some environments read them a step later (Ant, Humanoid),
+so they must be put back as they were, not computed afresh. Everything else they read, they read after stepping."""
 
 
 def get_env_state(env: gymnasium.Env) -> dict[str, Any] | None:
@@ -152,7 +149,7 @@ def _set_physics(env: Any, state: dict[str, Any]) -> None:
     import mujoco
 
     mujoco.mj_setState(env.model, env.data, state["physics"], mujoco.mjtState.mjSTATE_INTEGRATION)
-    mujoco.mj_forward(env.model, env.data)  # for pictures; it also overwrites the solver's warm start
+    mujoco.mj_forward(env.model, env.data)  # for pictures; what it touches of the state is put back
     mujoco.mj_setState(env.model, env.data, state["physics"], mujoco.mjtState.mjSTATE_INTEGRATION)
     for name, value in state["derived"].items():
         getattr(env.data, name)[...] = value
