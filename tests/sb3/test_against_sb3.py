@@ -7,6 +7,7 @@ import torch
 from gymnasium import spaces
 
 from upswing import PPO
+from upswing.envs.contract import Episode
 from upswing.errors import StorageError
 from upswing.sb3 import (
     CallbackList,
@@ -17,6 +18,7 @@ from upswing.sb3 import (
     evaluate_policy,
 )
 from upswing.sb3.common.base_callback import epochwise, idle_calls
+from upswing.sb3.common.vec_env import as_vec_env
 
 sb3 = pytest.importorskip("stable_baselines3")
 callbacks = pytest.importorskip("stable_baselines3.common.callbacks")
@@ -158,6 +160,57 @@ def test_their_normalised_environments(tmp_path):
     assert [path.suffix for path in sorted(tmp_path.glob("*_200_steps*"))] == [".safetensors", ".pkl"]
     assert all(info["r"] < -100 for info in model.ep_info_buffer), "raw returns, from the Monitor"
     assert -2000 < evaluate_policy(model, held_out, n_eval_episodes=1)[0] < 0
+
+
+class Ending(gym.Env):
+    """Ends after `length` steps, by a limit or by its own rules; observations count the steps."""
+
+    observation_space, action_space = spaces.Box(0, 10, (1,)), spaces.Discrete(2)
+
+    def __init__(self, length, limit):
+        self.length, self.limit = length, limit
+
+    def reset(self, *, seed=None, options=None):
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        over = self.t == self.length
+        info = {"is_success": not self.limit} if over else {}
+        return np.full(1, self.t, np.float32), 1.0, over and not self.limit, over and self.limit, info
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_their_environments_tell_a_time_limit_from_an_end(monitored):
+    wrap = sb3.common.monitor.Monitor if monitored else lambda env: env
+    theirs = vec_env.DummyVecEnv([lambda: wrap(Ending(3, True)), lambda: wrap(Ending(5, False))])
+    ours = as_vec_env(theirs).vector_env
+    assert ours.reset().tolist() == [[0.0], [0.0]]
+    steps = [ours.step(np.zeros(2, int)) for _ in range(15)]
+    assert [np.flatnonzero(row).tolist() for row in np.transpose([s.truncated for s in steps])] == [
+        [2, 5, 8, 11, 14],
+        [],
+    ]
+    assert [np.flatnonzero(row).tolist() for row in np.transpose([s.terminated for s in steps])] == [[], [4, 9, 14]]
+    assert steps[2].final_obs.tolist() == [[3.0]] and steps[14].final_obs.tolist() == [[3.0], [5.0]]
+    assert steps[2].obs.tolist() == [[0.0], [3.0]]
+    assert steps[4].episodes == [Episode(1, 5.0, 5, True, True)]
+    assert steps[2].episodes == [Episode(0, 3.0, 3, False, False)]
+    assert ours.get_state() is None
+
+
+def test_episodes_of_their_monitor_count_rather_than_ours():
+    class Doubled(gym.RewardWrapper):
+        def reward(self, reward):
+            return 2 * reward
+
+    theirs = vec_env.DummyVecEnv([lambda: Doubled(sb3.common.monitor.Monitor(Ending(3, True)))])
+    ours = as_vec_env(theirs).vector_env
+    ours.reset()
+    steps = [ours.step(np.zeros(1, int)) for _ in range(3)]
+    assert [step.rewards.tolist() for step in steps] == [[2.0]] * 3
+    assert steps[2].episodes[0].ret == 3.0
 
 
 def test_their_evaluation_of_our_model():
