@@ -11,7 +11,7 @@ import ctypes
 from typing import Any
 
 from numba import _dynfunc  # type: ignore[attr-defined]
-from numba.core import cgutils, compiler, lowering, types, typed_passes
+from numba.core import cgutils, compiler, lowering, typed_passes, types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_machinery import register_pass
 
@@ -31,7 +31,7 @@ class _WideLower(lowering.Lower):
     def _borrowed(self, kind: Any, value: Any) -> Any:
         if isinstance(kind, types.BaseTuple):
             parts = [self.builder.extract_value(value, i) for i in range(len(kind))]
-            borrowed = [self._borrowed(*each) for each in zip(kind, parts, strict=True)]
+            borrowed = [self._borrowed(inner, part) for inner, part in zip(kind.types, parts, strict=True)]
             return self.context.make_tuple(self.builder, kind, borrowed)
         if not isinstance(kind, types.Array):
             return value

@@ -20,7 +20,7 @@ def _lower_tile(typingctx, source, source_at, source_stride, target, target_at, 
     def codegen(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), TILE)
 
-        def row(array, at, stride, r):
+        def row(r, array, at, stride):
             data = context.make_array(FLOATS)(context, builder, array).data
             place = builder.add(at, builder.mul(stride, ir.Constant(stride.type, r)))
             return builder.bitcast(builder.gep(data, [place]), vector.as_pointer())
@@ -29,7 +29,7 @@ def _lower_tile(typingctx, source, source_at, source_stride, target, target_at, 
             mask = ir.Constant(ir.VectorType(ir.IntType(32), TILE), [ir.Constant(ir.IntType(32), k) for k in order])
             return builder.shuffle_vector(a, b, mask)
 
-        rows = [builder.load(row(*args[:3], r)) for r in range(TILE)]
+        rows = [builder.load(row(r, *args[:3])) for r in range(TILE)]
         for load in rows:
             load.align = 4
         # Interleaving each row with the one half a tile further on, log2(TILE) times over, transposes the tile.
@@ -39,7 +39,7 @@ def _lower_tile(typingctx, source, source_at, source_stride, target, target_at, 
             pairs = zip(rows[: TILE // 2], rows[TILE // 2 :], strict=True)
             rows = [half for a, b in pairs for half in (shuffled(a, b, low), shuffled(a, b, high))]
         for r, value in enumerate(rows):
-            builder.store(value, row(*args[3:], r)).align = 4
+            builder.store(value, row(r, *args[3:])).align = 4
         return context.get_dummy_value()
 
     return types.void(FLOATS, types.intp, types.intp, FLOATS, types.intp, types.intp), codegen

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from upswing.compiled.blas import one_blas_thread
+from upswing.compiled.compiler import prepare
 from upswing.compiled.random import streams
 from upswing.config import TrainConfig, derive
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
@@ -63,7 +64,15 @@ class NativeEngine:
         self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
         self.num_timesteps = 0
         self.storage = _Storage(config, env, self.buffers)
+        self._prepare()
         self.reset(env_seeds)
+
+    def _prepare(self) -> None:
+        """Compile, or load, what training needs, so that no rollout or update is held up by it."""
+        step_by_step = [rollout_kernels.act_once, rollout_kernels.observe_once, rollout_kernels.reward_once]
+        collecting = [rollout_kernels.collect] if isinstance(self.env, NativeVectorEnv) else step_by_step
+        updating = [run_epochs, advantage_kernels.gae, advantage_kernels.summarize]
+        prepare([*updating, rollout_kernels.value_once, *collecting])
 
     def reset(self, seeds: list[int] | None = None) -> None:
         """Begin new episodes in every environment; what was learned stays."""
