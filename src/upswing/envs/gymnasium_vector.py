@@ -63,6 +63,7 @@ class GymnasiumVectorEnv:
         self._resetting = np.zeros(self.n_envs, bool)  # NEXT_STEP: rows whose next step only resets them
         self._steps, self._closed = 0, False
         self._obs: Any = None  # the last observations given
+        self._info: dict[str, Any] = {}  # of the last step
 
     def reset(self, seeds: Sequence[int] | None = None) -> Observation:
         """First observations [N, ...] of new episodes. Environments that take one seed get the first."""
