@@ -12,9 +12,7 @@ from upswing.cli.output import VIEW_OPTIONS, Output, find_run, trust_option
 from upswing.config import WORDS, coerce
 
 
-def _resume(
-    run: str | None, total_timesteps: str | None, engine: str | None, trust_code: bool, **options: Any
-) -> int:
+def _resume(run: str | None, total_timesteps: str | None, engine: str | None, trust_code: bool, **options: Any) -> int:
     """Continue RUN exactly where it stopped, as if it had never been interrupted.
 
     RUN is the folder of a run; by default the newest one in runs/.
@@ -42,6 +40,11 @@ resume = click.RichCommand(
             ["--total-timesteps", "--total_timesteps"],
             metavar="N",
             help="A larger budget than the run's own; schedules keep their original horizon.",
+        ),
+        click.RichOption(
+            ["--engine"],
+            type=click.Choice(WORDS["engine"].choices or ()),
+            help="Train on with this engine; by default the one that the run is set to.",
         ),
         trust_option(),
         *DOCTOR_OPTIONS,
