@@ -1,37 +1,44 @@
-"""Make the pictures of the documentation, docs/images/*, from a real training.
+"""Make the pictures of the documentation, docs/images/*, from real trainings.
 
     make pictures
 
 One training of CartPole-v1 with its preset, the one that `make train` does: the live view as it was after two thirds
-of it, in English and in Chinese, and the curves that `upswing plot` draws of it.
+of it, and the curves that `upswing plot` draws of it. One training of Pendulum-v1 with a learning rate that is far too
+high: what `upswing doctor` says about it. Terminal pictures are made in English and in Chinese.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from rich.console import Group
 
 from scripts.terminal import picture
 from upswing import Agent, Hook, train
 from upswing.cli.settings import choose
+from upswing.doctor.diagnose import diagnose
+from upswing.doctor.render.terminal import screen
 from upswing.hooks import Record, RunInfo
 from upswing.view.figure import draw_runs
 from upswing.view.frame import frame
 from upswing.view.state import RunState
 from upswing.view.words import WORDS
 
-ENV = "CartPole-v1"
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTH, HEIGHT = 116, 30  # of the terminal, in cells
+NARROW = 100
 MOMENT = 2 / 3  # of the training
+TOO_HOT = {"n_envs": 4, "n_steps": 256, "gamma": 0.9, "learning_rate": 0.03, "name": "too-hot"}
 
 
 class Photographer(Hook):
     """Sees what the live view sees, and keeps its picture at MOMENT: one a language, under the language's name."""
 
-    def __init__(self, notices: Sequence[str]) -> None:
+    def __init__(self, title: str, notices: Sequence[str]) -> None:
+        self.title = title
         self.states = {lang: RunState(notices) for lang in WORDS}
         self.pictures: dict[str, str] = {}
 
@@ -46,21 +53,42 @@ class Photographer(Hook):
             state.add(record)
             if state.share >= MOMENT and lang not in self.pictures:
                 lines = frame(state, WORDS[lang], WIDTH, HEIGHT)
-                self.pictures[lang] = picture(lines, WIDTH, f"upswing train {ENV}")
+                self.pictures[lang] = picture(Group(*lines), WIDTH, self.title)
+
+
+def healthy_run() -> Iterator[Path]:
+    """Files of the live view and of the curves, while they are written."""
+    chosen = choose("CartPole-v1", {}, {})
+    photographer = Photographer("upswing train CartPole-v1", chosen.notices)
+    result = train(chosen.config, [photographer])
+    yield draw_runs([result.run_dir], IMAGES / "curves.png")
+    for lang, svg in photographer.pictures.items():
+        yield written(f"live-view.{lang}.svg", svg)
+
+
+def sick_run() -> Iterator[Path]:
+    """Files of the doctor's diagnosis, while they are written."""
+    result = train(choose("Pendulum-v1", TOO_HOT, {}, use_preset=False).config)
+    diagnosis = diagnose(result.run_dir)
+    for lang in WORDS:
+        title = f"upswing doctor {result.run_dir}" + (f" --lang {lang}" if lang != "en" else "")
+        yield written(f"doctor.{lang}.svg", picture(screen(diagnosis, lang, NARROW), NARROW, title))
+
+
+def written(name: str, svg: str) -> Path:
+    """The file in docs/images that now holds `svg`."""
+    file = IMAGES / name
+    file.write_text(svg, encoding="utf-8")
+    return file
 
 
 def main() -> None:
     """Train, and write the pictures."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    chosen = choose(ENV, {}, {})
-    photographer = Photographer(chosen.notices)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        result = train(chosen.config, [photographer])
-        files = [draw_runs([result.run_dir], IMAGES / "curves.png")]
-    for lang, svg in photographer.pictures.items():
-        files.append(IMAGES / f"live-view.{lang}.svg")
-        files[-1].write_text(svg, encoding="utf-8")
-    print("Written:", *(file.relative_to(IMAGES.parent.parent) for file in files))
+        for make in (healthy_run, sick_run):
+            for file in make():
+                print(f"Written: {file.relative_to(IMAGES.parent.parent)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Styled lines of text as an SVG picture of a terminal that looks the same in every viewer.
+"""What rich prints as an SVG picture of a terminal that looks the same in every viewer.
 
 Each character is centred in its own cell, and blocks, bars and Braille dots are drawn as shapes: nothing depends on
 which font a viewer has, or on how wide it takes a Chinese character to be.
@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import TerminalTheme
-from rich.text import Text
 
 CELL_WIDTH, LINE_HEIGHT, FONT_SIZE = 8.4, 19.0, 14.0  # pixels
 MARGIN, TITLE_HEIGHT = 16.0, 34.0
+_STROKES = {"│": "up down", "─": "left right", "┤": "up down left", "┴": "left right up"}
+_STROKES |= {"╭": "down right", "╮": "down left", "╰": "up right", "╯": "up left"}
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Noto Sans Mono CJK SC', monospace"
 INK, PAPER, FRAME = "#d6dae1", "#14181f", "#2b313c"
 _NORMAL = [(58, 64, 75), (248, 113, 113), (74, 222, 128), (250, 204, 21), (96, 165, 250), (217, 130, 240)]
@@ -35,11 +36,12 @@ _BRAILLE_DOTS = (
 )
 
 
-def picture(lines: Sequence[Text], width: int, title: str) -> str:
-    """An SVG document: `lines` in a window of `width` cells that is called `title`."""
-    rows = Console(width=width, color_system="truecolor", force_terminal=True, legacy_windows=False).render_lines(
-        Text("\n").join(lines), pad=False
-    )
+def picture(printed: RenderableType, width: int, title: str) -> str:
+    """An SVG document: what rich prints for `printed`, in a window of `width` cells that is called `title`."""
+    console = Console(width=width, color_system="truecolor", force_terminal=True, legacy_windows=False)
+    rows = console.render_lines(printed, pad=False)
+    while rows and not "".join(segment.text for segment in rows[-1]).strip():
+        rows.pop()
     columns = width * CELL_WIDTH
     wide, high = columns + 2 * MARGIN, len(rows) * LINE_HEIGHT + TITLE_HEIGHT + MARGIN
     body = "\n".join(shape for i, row in enumerate(rows) for shape in _row(row, TITLE_HEIGHT + i * LINE_HEIGHT))
@@ -98,26 +100,21 @@ def _drawn(char: str, x: float, top: float) -> str | None:
             for i, j, bit in _BRAILLE_DOTS
             if (code - 0x2800) & bit
         )
-    if char in "│─┤┴╰":
-        return _lines(char, x, top)
+    if char in _STROKES:
+        return _strokes(_STROKES[char], x, top)
     return None
 
 
-def _lines(char: str, x: float, top: float) -> str:
-    """Box-drawing characters, so that axes have no gaps."""
-    middle_x, middle_y = x + CELL_WIDTH / 2, top + LINE_HEIGHT / 2
-    parts = []
-    if char in "│┤":
-        parts.append(_rect(middle_x - 0.5, top, 1, LINE_HEIGHT))
-    if char in "─┴":
-        parts.append(_rect(x, middle_y - 0.5, CELL_WIDTH, 1))
-    if char == "┤":
-        parts.append(_rect(x, middle_y - 0.5, CELL_WIDTH / 2, 1))
-    if char in "┴╰":
-        parts.append(_rect(middle_x - 0.5, top, 1, LINE_HEIGHT / 2 + 0.5))
-    if char == "╰":
-        parts.append(_rect(middle_x - 0.5, middle_y - 0.5, CELL_WIDTH / 2 + 0.5, 1))
-    return "".join(parts)
+def _strokes(towards: str, x: float, top: float) -> str:
+    """Lines from the middle of a cell to its edges, so that axes and frames have no gaps."""
+    middle_x, middle_y = x + CELL_WIDTH / 2 - 0.5, top + LINE_HEIGHT / 2 - 0.5
+    ends = {
+        "up": (middle_x, top, 1, LINE_HEIGHT / 2 + 0.5),
+        "down": (middle_x, middle_y, 1, LINE_HEIGHT / 2 + 0.5),
+        "left": (x, middle_y, CELL_WIDTH / 2 + 0.5, 1),
+        "right": (middle_x, middle_y, CELL_WIDTH / 2 + 0.5, 1),
+    }
+    return "".join(_rect(*ends[side]) for side in towards.split())
 
 
 def _rect(x: float, y: float, width: float, height: float) -> str:
