@@ -13,16 +13,16 @@ from upswing.engine.native.rollout import act_once
 N = 60_000
 
 
-def draws(policy, seed=0):
+def draws(policy, seed=0, deterministic=False):
     """Actions [N, A] and log-probabilities [N] for one observation, N times, and torch's distribution for it."""
     buffers, obs = PolicyBuffers(policy), np.full((N, 5), 0.3, np.float32)
     actions, log_probs, values = np.empty((N, buffers.layout.n_actions), np.float32), *np.empty((2, N), np.float32)
     act_once(
-        *buffers.network, buffers.outputs, buffers.slopes, stream(seed), obs, actions, log_probs, values, True
+        *buffers.network, buffers.outputs, buffers.slopes, stream(seed), obs, actions, log_probs, values, deterministic, True
     )  # fmt: skip
     with torch.no_grad():
         distribution, expected = policy(torch.from_numpy(obs))
-    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
     return actions, log_probs, distribution
 
 
@@ -69,6 +69,14 @@ def test_an_almost_certain_choice_is_drawn():
     policy.action_head.net.bias.data[:] = torch.tensor([-50.0, 60.0, -90.0])
     actions, log_probs, _ = draws(policy)
     assert (actions == 1.0).all() and (log_probs == 0.0).all()
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_most_likely_action_is_torchs(space):
+    for seed in range(5):
+        actions, _, distribution = draws(make_policy(space, seed=seed), deterministic=True)
+        expected = distribution.mode()[0].detach().numpy().reshape(-1)
+        np.testing.assert_allclose(actions, np.broadcast_to(expected, actions.shape), rtol=1e-5, atol=1e-6)
 
 
 def test_the_stream_decides():

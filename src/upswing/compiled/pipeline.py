@@ -30,8 +30,9 @@ class _WideLower(lowering.Lower):
 
     def _borrowed(self, kind: Any, value: Any) -> Any:
         if isinstance(kind, types.BaseTuple):
-            parts = [self.builder.extract_value(value, i) for i in range(len(kind))]
-            borrowed = [self._borrowed(inner, part) for inner, part in zip(kind.types, parts, strict=True)]
+            inner: list[Any] = list(kind)  # type: ignore[call-overload]
+            parts = [self.builder.extract_value(value, i) for i in range(len(inner))]
+            borrowed = [self._borrowed(*each) for each in zip(inner, parts, strict=True)]
             return self.context.make_tuple(self.builder, kind, borrowed)
         if not isinstance(kind, types.Array):
             return value

@@ -21,6 +21,7 @@ from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
 from upswing.engine.native.layout import ACTIVATION_CODES, GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.native.update import run_epochs
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, Step, VectorEnv
@@ -59,11 +60,11 @@ class NativeEngine:
         self.config, self.env, self.policy = config, env, policy
         self.buffers = PolicyBuffers(policy)
         self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
-        self.moments = NativeMoments(self.normalizer, self.buffers.layout.n_obs, env.n_envs)
+        self.moments = NativeMoments(self.normalizer, self.buffers.layout.n_obs)
         self.batch_size = derive(config).batch_size
         self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
         self.num_timesteps = 0
-        self.storage = _Storage(config, env, self.buffers)
+        self.storage = RolloutStorage(config.n_steps, env, self.buffers.layout)
         self._prepare()
         self.reset(env_seeds)
 
@@ -110,12 +111,12 @@ class NativeEngine:
 
     def _collect_compiled(self, env: NativeVectorEnv) -> Rollout:
         storage, moments, n_steps = self.storage, self.moments, self.config.n_steps
-        counters = np.zeros(3, np.int64)
+        counters = np.zeros(rollout_kernels.N_COUNTERS, np.int64)
         total = rollout_kernels.collect(
             *self.buffers.network, self.buffers.outputs, self.buffers.slopes, self.streams[0],
             *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
             moments.scaling, *moments.obs, *moments.returns, moments.discounted,
-            *storage.rows, storage.current, storage.final_obs, storage.episodes, counters, 0, n_steps,
+            *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,
         )  # fmt: skip
         self.num_timesteps += n_steps * env.n_envs
         storage.valid[:] = True
@@ -147,7 +148,7 @@ class NativeEngine:
         storage.obs[t] = storage.current
         rollout_kernels.act_once(
             *buffers.network, buffers.outputs, buffers.slopes, self.streams[0], storage.current,
-            storage.actions[t], storage.log_probs[t], storage.values[t], t == 0,
+            storage.actions[t], storage.log_probs[t], storage.values[t], False, t == 0,
         )  # fmt: skip
         return storage.for_env(storage.actions[t])
 
@@ -356,53 +357,3 @@ class NativeEngine:
     def close(self) -> None:
         """Close the environments."""
         self.env.close()
-
-
-class _Storage:
-    """The rows of a rollout [T, N, …], written in place by every collect."""
-
-    def __init__(self, config: TrainConfig, env: VectorEnv, buffers: PolicyBuffers):
-        n_steps, n_envs, layout = config.n_steps, env.n_envs, buffers.layout
-        shape = (n_steps, n_envs)
-        self.obs_shape, self.space = env.observation_space.shape or (), env.action_space
-        self.obs = np.zeros((*shape, layout.n_obs), np.float32)
-        self.actions = np.zeros((*shape, layout.n_actions), np.float32)
-        self.log_probs, self.values, self.rewards, self.final_values = (np.zeros(shape, np.float32) for _ in range(4))
-        self.terminated, self.truncated, self.valid = (np.zeros(shape, np.bool_) for _ in range(3))
-        self.last_values = np.zeros(n_envs, np.float32)
-        self.current = np.zeros((n_envs, layout.n_obs), np.float32)
-        self.final_obs = np.zeros((n_envs + 1, layout.n_obs), np.float32)
-        self.episodes = np.zeros((n_steps * n_envs, 5))
-        self.advantages, self.returns = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        self.scaled = np.zeros(n_steps * n_envs, np.float32)
-
-    @property
-    def rows(self) -> tuple[np.ndarray, ...]:
-        """What a native rollout fills."""
-        written = (self.obs, self.actions, self.log_probs, self.values)
-        return *written, self.rewards, self.terminated, self.truncated, self.final_values
-
-    def for_env(self, actions: np.ndarray) -> np.ndarray:
-        """Actions [N, n_actions] as environments of this action space take them."""
-        if isinstance(self.space, spaces.Box):
-            return actions
-        whole = actions.astype(self.space.dtype)
-        return whole[..., 0] if isinstance(self.space, spaces.Discrete) else whole
-
-    def rollout(self, episodes: list[Episode], raw_reward_mean: float, env_s: float) -> Rollout:
-        """The rows as a Rollout; its arrays are views."""
-        return Rollout(
-            obs=self.obs.reshape(*self.obs.shape[:2], *self.obs_shape),
-            actions=self.for_env(self.actions),
-            log_probs=self.log_probs,
-            values=self.values,
-            rewards=self.rewards,
-            terminated=self.terminated,
-            truncated=self.truncated,
-            final_values=self.final_values,
-            last_values=self.last_values,
-            valid=self.valid,
-            episodes=episodes,
-            raw_reward_mean=raw_reward_mean,
-            env_s=env_s,
-        )

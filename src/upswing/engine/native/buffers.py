@@ -15,23 +15,16 @@ from upswing.run.snapshot import Arrays
 Adam = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class PolicyBuffers:
-    """A policy's parameters in the module's own memory, Adam's moments beside them, and workspace for its networks."""
+class NetworkBuffers:
+    """A policy's parameters in the module's own memory, and the workspace to compute its networks."""
 
     def __init__(self, policy: ActorCritic):
         self.policy = policy
         self.layout: Layout = layout_of(policy)
         self.bind()
-        n, layout = self.params.size, self.layout
-        self.grads, self.exp_avg, self.exp_avg_sq = aligned(n), aligned(n), aligned(n)
-        self.steps = 0  # of Adam
-        rows = layout.chunk_rows
-        self.shadow = aligned(layout.n_shadow)
-        self.x, self.scratch = (
-            aligned(rows * layout.n_obs),
-            aligned((scratch_rows(layout.n_actions, layout.n_outputs), rows)),
-        )
-        self.outputs, self.slopes, self.deltas = (aligned(rows * layout.n_columns) for _ in range(3))
+        self.shadow = aligned(self.layout.n_shadow)
+        n = self.layout.chunk_rows * self.layout.n_columns
+        self.outputs, self.slopes = aligned(n), aligned(n)
 
     def bind(self) -> None:
         """Take the parameters' memory as it now is. A module that has lost its flat memory gets a new one."""
@@ -52,6 +45,19 @@ class PolicyBuffers:
     def network(self) -> tuple[np.ndarray, ...]:
         """What every kernel begins with: layers, head, params, shadow."""
         return self.layout.layers, self.layout.head, self.params, self.shadow
+
+
+class PolicyBuffers(NetworkBuffers):
+    """A policy that learns: Adam's moments and the workspace of an update beside its networks."""
+
+    def __init__(self, policy: ActorCritic):
+        super().__init__(policy)
+        n, layout = self.params.size, self.layout
+        self.grads, self.exp_avg, self.exp_avg_sq = aligned(n), aligned(n), aligned(n)
+        self.steps = 0  # of Adam
+        rows = layout.chunk_rows
+        self.x, self.deltas = aligned(rows * layout.n_obs), aligned(rows * layout.n_columns)
+        self.scratch = aligned((scratch_rows(layout.n_actions, layout.n_outputs), rows))
 
     @property
     def adam(self) -> Adam:

@@ -41,6 +41,23 @@ def sample(head, params, y, stream, action):
 
 
 @inline
+def mode(head, y, action):
+    """Write the most likely action [n_actions] for head outputs y [n_outputs]; of equals the first, of switches off."""
+    if head[KIND] == CATEGORICAL:
+        start = 0
+        for part in range(head[N_PARTS]):
+            best = start
+            for j in range(start + 1, start + head[SIZES + part]):
+                if y[j] > y[best]:
+                    best = j
+            action[part] = np.float32(best - start)
+            start += head[SIZES + part]
+    else:
+        for k in range(action.size):
+            action[k] = (ONE if y[k] > ZERO else ZERO) if head[KIND] == BERNOULLI else y[k]
+
+
+@inline
 def sample_choices(head, y, stream, action):
     """One choice a part, by inverting the cumulative distribution."""
     log_prob, start = ZERO, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from upswing.engine.native.rollout import CLIP_OBS, CLIP_REWARD, GAMMA, SCALES_OBS, SCALES_REWARDS
+from upswing.engine.native.rollout import CLIP_OBS, CLIP_REWARD, GAMMA, N_SCALING, SCALES_OBS, SCALES_REWARDS
 from upswing.engine.normalizer import Normalizer
 from upswing.ppo.normalize import Moments
 
@@ -15,13 +15,13 @@ class NativeMoments:
     """Copies of a Normalizer's moments as float64 arrays: mean, variance and weight. Taken before they are worked on,
     given back after."""
 
-    def __init__(self, normalizer: Normalizer, n_obs: int, n_envs: int):
+    def __init__(self, normalizer: Normalizer, n_obs: int):
         self.normalizer = normalizer
         self.scales_obs, self.scales_rewards = "" in normalizer.obs, normalizer.returns is not None
         self.obs: Triple = np.zeros(n_obs), np.ones(n_obs), np.zeros(1)
         self.returns: Triple = np.zeros(1), np.ones(1), np.zeros(1)
-        self.discounted = np.zeros(n_envs)
-        self.scaling = np.zeros(5)
+        self.discounted = np.zeros_like(normalizer.discounted)
+        self.scaling = np.zeros(N_SCALING)
 
     def take(self) -> None:
         """Copy the normaliser's statistics here."""

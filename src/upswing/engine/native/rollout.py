@@ -7,7 +7,7 @@ from numba import types
 
 from upswing.compiled.clock import nanoseconds
 from upswing.compiled.compiler import inline, kernel
-from upswing.engine.native.heads import sample
+from upswing.engine.native.heads import mode, sample
 from upswing.engine.native.layout import N_OUT, OUTPUT, POLICY, POLICY_LAYER, VALUE, VALUE_LAYER
 from upswing.engine.native.mlp import forward, refresh_shadow
 from upswing.engine.native.scaling import learn_rewards, merge, scale_obs
@@ -38,15 +38,18 @@ MOMENT_TYPES = (DOUBLES, DOUBLES, DOUBLES)
 
 # entries of the counters of a native rollout
 N_EPISODES, ENV_NS, TIMED_STEPS = range(3)
-# entries of the scaling settings
-GAMMA, CLIP_OBS, CLIP_REWARD, SCALES_OBS, SCALES_REWARDS = range(5)
+N_COUNTERS = 3
+# entries of the settings `scaling`
+GAMMA, CLIP_OBS, CLIP_REWARD, SCALES_OBS, SCALES_REWARDS, FROZEN, DETERMINISTIC = range(7)
+# FROZEN: statistics are used and not changed. DETERMINISTIC: the most likely action instead of a draw.
+N_SCALING = 7
 
 
 @kernel(
     types.float64(
         *POLICY_TYPES, STREAM, *FUNCTION_TYPES, FLOATS, FLOATS, DOUBLES, types.int64, *WORLD_TYPES,
         DOUBLES, *MOMENT_TYPES, *MOMENT_TYPES, DOUBLES,
-        *ROWS_TYPES, FLOATS_2, FLOATS_2, DOUBLES_2, INTEGERS, types.int64, types.int64,
+        *ROWS_TYPES, FLOATS_2, FLOATS_2, DOUBLES_2, INTEGERS,
     )
 )  # fmt: skip
 def collect(
@@ -55,24 +58,24 @@ def collect(
     state, env_stream, raw_obs, elapsed, env_returns, succeeded,
     scaling, obs_mean, obs_var, obs_count, return_mean, return_var, return_count, discounted,
     obs, actions, log_probs, values, rewards, terminated, truncated, final_values,
-    current, final_obs, episodes, counters, first, last,
+    current, final_obs, episodes, counters,
 ):  # fmt: skip
-    """The sum of raw rewards of steps `first` to `last` of a rollout with compiled environments.
+    """The sum of raw rewards of a rollout with compiled environments.
 
     The rollout's rows [T, N, ...] are filled. `current` [N, n_obs] holds the observations as the policy sees them and
     is left at those after the last step; `final_obs` [N + 1, n_obs] is scratch. `episodes` gets a row for each finished
-    one, counted in `counters`. Running the steps in several calls changes nothing.
+    one, counted in `counters`.
     """
     policy = (layers, head, params, shadow, outputs, slopes)
     functions, worlds = (step, reset, success), (state, env_stream, raw_obs, elapsed, env_returns, succeeded)
     total, n_envs = 0.0, current.shape[0]
     valid, action = np.ones(n_envs, np.bool_), np.empty(actions.shape[2], np.float32)
     ended, ended_rows = np.zeros(n_envs, np.bool_), np.empty(n_envs, np.int64)
-    if first == 0:
-        refresh_shadow(layers, params, shadow)
-    for t in range(first, last):
+    deterministic = scaling[DETERMINISTIC] != 0.0
+    refresh_shadow(layers, params, shadow)
+    for t in range(obs.shape[0]):
         copy(current, obs[t])
-        act(policy, stream, current, actions[t], log_probs[t], values[t])
+        act(policy, stream, current, actions[t], log_probs[t], values[t], deterministic)
         before = nanoseconds() if t % TIMED_EVERY == 0 else 0
         n_ended = 0
         for i in range(n_envs):
@@ -94,7 +97,8 @@ def collect(
             gamma, clip = scaling[GAMMA], scaling[CLIP_REWARD]
             learn_rewards(return_mean, return_var, return_count, discounted, gamma, clip, rewards[t], ended, valid)
         if scaling[SCALES_OBS] != 0.0:
-            merge(obs_mean, obs_var, obs_count, raw_obs, n_envs)
+            if scaling[FROZEN] == 0.0:
+                merge(obs_mean, obs_var, obs_count, raw_obs, n_envs)
             scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], raw_obs, current, n_envs)
             scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], final_obs, final_obs, n_ended)
         else:
@@ -112,8 +116,8 @@ def copy(source, target):
 
 
 @inline
-def act(policy, stream, x, actions, log_probs, values):
-    """Sample an action for each observation x [N, n_obs], with its log-probability and the observation's value."""
+def act(policy, stream, x, actions, log_probs, values, deterministic):
+    """An action for each observation x [N, n_obs], with its log-probability (where it is drawn) and the value."""
     layers, head, params, shadow, outputs, slopes = policy
     n_envs, capacity = x.shape[0], outputs.size // columns(layers)
     flat, n_outputs = x.reshape(-1), layers[head[POLICY_LAYER], N_OUT]
@@ -123,7 +127,10 @@ def act(policy, stream, x, actions, log_probs, values):
         y, v = layers[head[POLICY_LAYER], OUTPUT] * capacity, layers[head[VALUE_LAYER], OUTPUT] * capacity
         for i in range(rows):
             row = outputs[y + i * n_outputs : y + (i + 1) * n_outputs]
-            log_probs[start + i] = sample(head, params, row, stream, actions[start + i])
+            if deterministic:
+                mode(head, row, actions[start + i])
+            else:
+                log_probs[start + i] = sample(head, params, row, stream, actions[start + i])
             values[start + i] = outputs[v + i]
 
 
@@ -157,12 +164,14 @@ def columns(layers):
     return last[OUTPUT] + (last[N_OUT] + 15) // 16 * 16
 
 
-@kernel(types.void(*POLICY_TYPES, STREAM, FLOATS_2, FLOATS_2, FLOATS, FLOATS, types.boolean))
-def act_once(layers, head, params, shadow, outputs, slopes, stream, x, actions, log_probs, values, refresh):
-    """Sample an action for each observation x [N, n_obs]; `refresh` where the parameters have changed since."""
+@kernel(types.void(*POLICY_TYPES, STREAM, FLOATS_2, FLOATS_2, FLOATS, FLOATS, types.boolean, types.boolean))
+def act_once(
+    layers, head, params, shadow, outputs, slopes, stream, x, actions, log_probs, values, deterministic, refresh
+):  # fmt: skip
+    """See `act`; `refresh` where the parameters have changed since."""
     if refresh:
         refresh_shadow(layers, params, shadow)
-    act((layers, head, params, shadow, outputs, slopes), stream, x, actions, log_probs, values)
+    act((layers, head, params, shadow, outputs, slopes), stream, x, actions, log_probs, values, deterministic)
 
 
 @kernel(types.void(*POLICY_TYPES, FLOATS_2, FLOATS, types.boolean))

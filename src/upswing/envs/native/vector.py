@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import gymnasium
 import numpy as np
 from numba import types
 
@@ -89,13 +91,15 @@ class NativeVectorEnv:
 
     def __init__(self, spec: NativeSpec, n_envs: int):
         self.spec, self.n_envs = spec, n_envs
-        self.observation_space, self.action_space = spec.observation_space, spec.action_space
+        self.observation_space: gymnasium.Space = spec.observation_space
+        self.action_space = spec.action_space
+        self._obs_shape = spec.observation_space.shape
         self.description = f"{n_envs} {'environment' if n_envs == 1 else 'environments'}, compiled"
         self.functions = spec.compiled.addresses
         self.parameters = spec.parameter_values
         self.low, self.high = spec.action_bounds()
         self.max_steps = spec.max_episode_steps or NO_LIMIT
-        self.n_obs = int(np.prod(spec.observation_space.shape))
+        self.n_obs = math.prod(self._obs_shape)
         self.worlds: tuple[np.ndarray, ...] = (
             np.zeros((n_envs, spec.n_state), np.float64),
             streams(range(n_envs)),
@@ -113,7 +117,7 @@ class NativeVectorEnv:
     @property
     def obs(self) -> np.ndarray:
         """The current observations, float32 [N, ...]: a view."""
-        return self.worlds[2].reshape(self.n_envs, *self.observation_space.shape)
+        return self.worlds[2].reshape(self.n_envs, *self._obs_shape)
 
     def reset(self, seeds: list[int] | None = None) -> np.ndarray:
         """First observations [N, ...] of new episodes; `seeds` gives each environment its own."""
@@ -130,7 +134,7 @@ class NativeVectorEnv:
             *self.functions, self._actions, self.low, self.high, self.parameters, *self.worlds, self.max_steps,
             self._rewards, terminated, truncated, self._final_obs, self._episodes,
         )  # fmt: skip
-        final_obs = self._final_obs[:n_ended].reshape(n_ended, *self.observation_space.shape) if n_ended else None
+        final_obs = self._final_obs[:n_ended].reshape(n_ended, *self._obs_shape) if n_ended else None
         episodes = self.read_episodes(self._episodes[:n_ended]) if n_ended else []
         return Step(self.obs, self._rewards, terminated, truncated, final_obs, episodes)
 

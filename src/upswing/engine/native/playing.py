@@ -1,0 +1,64 @@
+"""Whole episodes of a frozen policy in compiled environments, for evaluations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from upswing.compiled.blas import one_blas_thread
+from upswing.compiled.random import stream
+from upswing.engine.native import rollout as kernels
+from upswing.engine.native.buffers import NetworkBuffers
+from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.storage import RolloutStorage
+from upswing.engine.normalizer import Normalizer
+from upswing.envs.contract import Episode
+from upswing.envs.native.vector import NativeVectorEnv
+from upswing.policies import ActorCritic
+
+STEPS_AT_ONCE = 64
+
+
+def play_episodes(
+    policy: ActorCritic,
+    normalizer: Normalizer,
+    env: NativeVectorEnv,
+    quota: list[int],
+    seeds: list[int],
+    deterministic: bool = True,
+    seed: int = 0,
+) -> list[Episode]:
+    """The first quota[i] episodes of each environment i, begun afresh from `seeds`, in the order in which they ended.
+
+    The policy is one that the native engine supports; neither it nor the normaliser changes. `seed` decides the draws
+    where actions are not `deterministic`.
+    """
+    network = NetworkBuffers(policy)
+    storage = RolloutStorage(STEPS_AT_ONCE, env, network.layout)
+    moments = NativeMoments(normalizer, network.layout.n_obs)
+    moments.take()
+    moments.scaling[kernels.SCALES_REWARDS] = 0.0
+    moments.scaling[kernels.FROZEN], moments.scaling[kernels.DETERMINISTIC] = 1.0, deterministic
+    draws, left = stream(seed), list(quota)
+    storage.current[:] = np.asarray(normalizer.scale(env.reset(seeds))).reshape(storage.current.shape)
+    done: list[Episode] = []
+    with one_blas_thread():
+        while any(left):
+            for episode in _stretch(network, storage, moments, env, draws):
+                if left[episode.env]:
+                    left[episode.env] -= 1
+                    done.append(episode)
+    return done
+
+
+def _stretch(
+    network: NetworkBuffers, storage: RolloutStorage, moments: NativeMoments, env: NativeVectorEnv, draws: np.ndarray
+) -> list[Episode]:
+    """The episodes that end in the next STEPS_AT_ONCE steps."""
+    counters = np.zeros(kernels.N_COUNTERS, np.int64)
+    kernels.collect(
+        *network.network, network.outputs, network.slopes, draws,
+        *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
+        moments.scaling, *moments.obs, *moments.returns, moments.discounted,
+        *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,
+    )  # fmt: skip
+    return env.read_episodes(storage.episodes[: counters[kernels.N_EPISODES]])
