@@ -91,6 +91,17 @@ class Case:
             return None
         return self._stretch(firing, int(ended[-1]), now, share)
 
+    def held_sparsely(self, violates: np.ndarray, known: np.ndarray) -> Stretch | None:
+        """As `held`, for a figure that only some iterations have: 70 % of its last three or more values violate."""
+        at = np.flatnonzero(known)
+        if not len(at):
+            return None
+        recent = at[-max(3, len(at) // 3) :]
+        share = float(violates[recent].mean())
+        if share < FIRE:
+            return None
+        return Stretch(int(at[np.flatnonzero(violates[at])[0]]), self.n - 1, True, share)
+
     def _stretch(self, firing: np.ndarray, final: int, now: bool, share: float) -> Stretch:
         """The stretch that reaches the end, else the longest one."""
         edges = np.diff(np.concatenate([[0], firing.astype(int), [0]]))
@@ -136,7 +147,10 @@ class Case:
         """Whether actions are discrete; None where nothing tells."""
         if "n_actions" in self.series.environment:
             return True
-        if self.series.environment.get("continuous") or self.series.has("train/std"):
+        continuous = self.series.environment.get("continuous")
+        if continuous is not None:
+            return not continuous
+        if self.series.has("train/std"):
             return False
         entropy = self.series.column("train/entropy_loss")
         entropy = -entropy[np.isfinite(entropy)]

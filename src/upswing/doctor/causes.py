@@ -171,7 +171,7 @@ def _obs_scale(case: Case) -> float | None:
             case.now("rollout/obs_offset") if case.series.has("rollout/obs_offset") else 0,
         )
         return along(size, (2, 0.05), (10, 0.4), (30, 0.85), (100, 0.97))
-    return 0.35
+    return 0.5 if (_no_learning(case) or 0.0) > 0.5 else 0.3  # not seen: likelier where nothing at all is learned
 
 
 def _no_learning(case: Case) -> float | None:

@@ -29,6 +29,7 @@ from upswing.doctor.grouping import make_cards, odd_settings
 from upswing.doctor.readers import read_series
 from upswing.doctor.returns import PLATEAU, RISING
 from upswing.doctor.rules import BY_CODE, RULES, Rule
+from upswing.doctor.rules.outcome import same_returns
 from upswing.doctor.series import Series
 from upswing.doctor.thresholds import limit
 
@@ -140,11 +141,9 @@ def sharpened(case: Case, finding: Finding) -> Finding:
     """
     if finding.code != "R01" or finding.severity != INFO or case.live or case.returns.solved:
         return finding
-    if finding.variant == "rising" or case.returns.solved is False:
-        odd = odd_settings(case, finding)
-    else:
-        odd = [cause for cause in odd_settings(case, finding) if cause not in ("gamma_high", "few_updates")]
-    return dataclasses.replace(finding, severity=WARN) if odd else finding
+    if case.returns.solved is None and same_returns(case) >= limit("R04.share"):
+        return finding  # every episode ends alike: most likely there is no more to reach
+    return dataclasses.replace(finding, severity=WARN) if odd_settings(case, finding) else finding
 
 
 def harmless(case: Case, finding: Finding) -> bool:

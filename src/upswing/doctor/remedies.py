@@ -139,19 +139,17 @@ def even_batch(case: Case) -> Change | None:
 
 
 def more_updates(case: Case) -> Change | None:
-    """Fewer environments, or shorter rollouts, so that the same budget holds about 50 updates or more."""
-    shape, n_envs = shape_of(case.series), case.series.setting("n_envs")
-    if shape.iterations is None or shape.iterations >= 40:
-        total = case.series.setting("total_timesteps")
-        return Change("total_timesteps", total, int(3 * total)) if isinstance(total, int | float) else None
-    factor = 50 / max(1.0, shape.iterations)
-    if isinstance(n_envs, int) and n_envs >= 2 * factor:
-        return Change("n_envs", n_envs, _power_of_two(n_envs / factor))
-    n_steps = case.series.setting("n_steps")
-    if isinstance(n_steps, int) and n_steps >= 64 * factor:
-        return Change("n_steps", n_steps, _power_of_two(n_steps / factor))
+    """About 50 updates or more for the same budget, from fewer environments or shorter rollouts; else a larger budget."""
+    shape, n_envs, n_steps = shape_of(case.series), case.series.setting("n_envs"), case.series.setting("n_steps")
     total = case.series.setting("total_timesteps")
-    return Change("total_timesteps", total, int(rounded(total * factor))) if isinstance(total, int | float) else None
+    factor = 50 / max(1.0, shape.iterations or 50)
+    if factor > 1.2 and isinstance(n_envs, int) and n_envs >= 32 * factor:
+        return Change("n_envs", n_envs, _power_of_two(n_envs / factor))
+    if factor > 1.2 and isinstance(n_steps, int) and n_steps >= 128 * factor:
+        return Change("n_steps", n_steps, _power_of_two(n_steps / factor))
+    if not isinstance(total, int | float):
+        return None
+    return Change("total_timesteps", total, int(rounded(total * max(factor, 3.0 / (shape.travel or 3.0), 2.0))))
 
 
 def _power_of_two(value: float) -> int:

@@ -70,9 +70,16 @@ def returns_of(series: Series) -> Returns:
     last = x >= x[-1] - 0.25 * (x[-1] - x[0])
     slope = slope_interval(*_fine(series, x[-1] - 0.25 * (x[-1] - x[0]))) if last.sum() >= 3 else (np.nan, np.nan)
     state = _state(start, best, final, noise, slope, 0.25 * (x[-1] - x[0]))
-    return Returns(
-        state, x, y, start, best, final, noise, float(x[best_at]), slope, goal(series), last_evaluations(series)
-    )
+    known = _comparable(goal(series), start, best)
+    evaluated = last_evaluations(series)
+    return Returns(state, x, y, start, best, final, noise, float(x[best_at]), slope, known, evaluated)
+
+
+def _comparable(known: float | None, start: float, best: float) -> float | None:
+    """`known` where this run's returns can be the published environment's; None where rewards are scaled or shaped."""
+    if known is None or not -50.0 <= (start - known) / abs(known) <= (best - known) / abs(known) <= 0.95:
+        return None
+    return known
 
 
 def _state(start: float, best: float, final: float, noise: float, slope: tuple[float, float], stretch: float) -> str:

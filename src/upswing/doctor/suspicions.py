@@ -9,13 +9,13 @@ from __future__ import annotations
 from upswing.doctor.findings import Suspect
 
 _TOO_FAR = {
-    "lr_high": 0.8, "target_kl_small": 0.5, "epochs_many": 0.6, "batch_small": 0.35, "adv_raw": 0.5, "clip_large": 0.35, "stale_log_prob": 0.3,
+    "lr_high": 0.8, "rollout_small": 0.5, "rollout_short": 0.3, "target_kl_small": 0.5, "epochs_many": 0.6, "batch_small": 0.35, "adv_raw": 0.5, "clip_large": 0.35, "stale_log_prob": 0.3,
     "reward_large": 0.2,
 }  # fmt: skip
 _BLIND_CRITIC = {
     "reward_unrelated": 0.55, "critic_untrained": 0.6, "reward_large": 0.5, "lr_high": 0.45, "ends_bootstrapped": 0.45,
     "time_limit_as_end": 0.4, "reward_small": 0.4, "gamma_high": 0.4, "obs_scale": 0.4, "lr_low": 0.4, "few_updates": 0.35,
-    "lambda_low": 0.3, "epochs_few": 0.2, "critic_small": 0.2, "rollout_short": 0.2,
+    "lambda_low": 0.3, "epochs_few": 0.2, "critic_small": 0.2, "rollout_short": 0.2, "gamma_low": 0.2, "reward_outliers": 0.2,
 }  # fmt: skip
 _NO_PROGRESS = {
     "lr_high": 0.5, "lr_low": 0.5, "few_updates": 0.5, "gamma_low": 0.5, "rollout_short": 0.5, "ent_high": 0.5,
@@ -44,7 +44,7 @@ TABLE: dict[str, dict[str, float]] = {
     "P01": _TOO_FAR,
     "P02": {
         "lr_low": 0.8, "clip_small": 0.5, "target_kl_small": 0.5, "reward_large": 0.5, "critic_dominates": 0.5, "adv_raw": 0.4,
-        "epochs_few": 0.3, "reward_small": 0.3, "batch_large": 0.3, "few_updates": 0.2, "grad_clip_small": 0.4,
+        "epochs_few": 0.3, "reward_small": 0.3, "batch_large": 0.3, "few_updates": 0.2, "grad_clip_small": 0.4, "obs_scale": 0.3,
     },
     "P03": _TOO_FAR,
     "P04": {"std_small": 0.6, "lr_high": 0.5, "reward_large": 0.2},
@@ -62,7 +62,7 @@ TABLE: dict[str, dict[str, float]] = {
     "V01": _BLIND_CRITIC,
     "V03": {
         "critic_untrained": 0.6, "reward_large": 0.6, "ends_bootstrapped": 0.5, "lr_low": 0.4, "lr_high": 0.3, "gamma_high": 0.3,
-        "time_limit_as_end": 0.3, "obs_scale": 0.3, "few_updates": 0.3,
+        "time_limit_as_end": 0.3, "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.3,
     },
     "V04:large": {"reward_large": 0.95},
     "V04:small": {"reward_small": 0.9},
@@ -73,7 +73,7 @@ TABLE: dict[str, dict[str, float]] = {
     "A01:raw": {"adv_raw": 0.95, "reward_large": 0.4},
     "A01": {
         "critic_untrained": 0.5, "reward_large": 0.5, "ends_bootstrapped": 0.5, "gamma_high": 0.3, "lr_low": 0.3, "lr_high": 0.3,
-        "obs_scale": 0.3, "few_updates": 0.3,
+        "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.4,
     },
     "N01": {"obs_scale": 0.9},
     "N01:clipped": {"normalizer_frozen": 0.7, "obs_outliers": 0.3},
@@ -84,7 +84,7 @@ TABLE: dict[str, dict[str, float]] = {
     "T02:short": {"gamma_low": 0.7, "lambda_low": 0.3},
     "T02:lambda": {"lambda_low": 0.9},
     "T02:far": {"gamma_high": 0.8},
-    "T03": {"resets_together": 0.9},
+    "T03": {"resets_together": 0.9, "rollout_small": 0.5, "rollout_short": 0.5},
     "S01": {"few_updates": 0.95, "lr_low": 0.5, "batch_large": 0.4, "epochs_few": 0.3},
     "S02:over": {"batch_over_pool": 0.9},
     "S02:ragged": {"batch_ragged": 0.9},

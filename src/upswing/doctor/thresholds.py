@@ -75,6 +75,7 @@ TABLE: dict[str, Threshold] = {
     "A01.raw": Threshold(0.5, _DERIVED),
     "N01.large": Threshold(10.0, _CHOSEN),
     "N01.offset": Threshold(10.0, _CHOSEN),
+    "N01.gross": Threshold(5.0, _CALIBRATED),
     "N01.clipped": Threshold(0.05, _CHOSEN),
     "T01.share": Threshold(0.2, _CHOSEN),
     "T02.reach": Threshold(4.5, _KNOWN_GOOD),

@@ -36,14 +36,17 @@ def read_own(path: Path) -> Series:
         config=known_fields(document.get("config") or {}),
         episodes=_episodes(folder),
         name=folder.name,
-        environment=environment_of(document),
+        environment=_environment(document, columns),
     )
 
 
-def environment_of(document: dict[str, Any]) -> dict[str, Any]:
-    """What a run's config.json tells about its environment."""
+def _environment(document: dict[str, Any], columns: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What a run tells about its environment: what stands in config.json, and that σ is logged for Box actions only."""
     known = document.get("environment")
-    return dict(known) if isinstance(known, dict) else {}
+    found = dict(known) if isinstance(known, dict) else {}
+    if "train/loss" in columns:
+        found.setdefault("continuous", "train/std" in columns)
+    return found
 
 
 def _document(folder: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def read_rsl_rl(table: Table, folder: Path) -> Series:
     """The run of RSL-RL whose numbers are in `table`; `folder` may hold its params/agent.yaml."""
     marker = next(tag for tag in ("Loss/surrogate", "Perf/total_fps") if tag in table.scalars)
     iterations = np.unique(table.scalars[marker].steps)
-    config = _config(folder)
+    config = {**_adaptive(table), **_config(folder)}
     pool = _pool(table, config)
     axis = iterations + 1.0 if pool is None else (iterations + 1.0) * pool
     facts = ("rsl_iterations", "rsl_no_kl") if pool is None else ("rsl_steps", "rsl_no_kl")
@@ -86,6 +86,17 @@ def _pool(table: Table, config: dict[str, Any]) -> float | None:
     n = min(len(collect.values), len(learn.values), len(fps.values))
     pools = fps.values[:n] * (collect.values[:n] + learn.values[:n])
     return float(round(np.median(pools))) if n and np.isfinite(pools).all() else None
+
+
+def _adaptive(table: Table) -> dict[str, Any]:
+    """The learning rate as a setting, where its steps betray RSL-RL's rule: times or divided by 1.5, kept in bounds."""
+    rates = table.scalars.get("Loss/learning_rate")
+    values = np.empty(0) if rates is None else rates.values[np.isfinite(rates.values) & (rates.values > 0)]
+    inner = values[(values > 1.01e-5) & (values < 0.99e-2)]
+    jumps = np.diff(np.log(inner)) / np.log(1.5)
+    if len(inner) < 3 or not (np.abs(jumps) > 0.5).any() or (np.abs(jumps - np.round(jumps)) > 0.02).any():
+        return {}
+    return {"learning_rate": f"adaptive:{values[0]:g}:0.01:1e-05:0.01"}
 
 
 def _config(folder: Path) -> dict[str, Any]:

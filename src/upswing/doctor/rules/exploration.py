@@ -157,7 +157,7 @@ def action_saturated(case: Case) -> Outcome:
     """P10: many executed actions lie at the bounds of the action space."""
     tag = "rollout/action_saturation"
     values = case.series.column(tag)
-    stretch = case.held("P10", values > limit("P10.share"), np.isfinite(values))
+    stretch = case.held_sparsely(values > limit("P10.share"), np.isfinite(values))
     if stretch is None:
         return Passed("P10", (measured(case, tag, "P10.share", "<"),))
     value = case.value_at(tag, stretch)

@@ -157,19 +157,31 @@ def _carried(values: np.ndarray) -> np.ndarray:
     return values[np.maximum.accumulate(at)] if len(values) else values
 
 
-def no_signal(case: Case) -> Outcome:
-    """R04: nearly all episodes end with the same return: there is nothing to learn from."""
+def recent_returns(case: Case) -> np.ndarray:
+    """The returns of the last quarter: of single episodes where they are known, else means of iterations."""
     episodes = case.series.episodes
     if episodes is not None and len(episodes.returns) >= 20:
-        recent = episodes.returns[-max(20, len(episodes.returns) // 4) :]
-    elif case.series.has("rollout/iteration_rew_mean"):
-        recent = _tail(case.series.column("rollout/iteration_rew_mean"))
-    else:
-        recent = _tail(case.series.column(RETURN))
+        return episodes.returns[-max(20, len(episodes.returns) // 4) :]
+    tag = "rollout/iteration_rew_mean" if case.series.has("rollout/iteration_rew_mean") else RETURN
+    values = case.series.column(tag)
+    values = values[np.isfinite(values)]
+    return values[-max(5, len(values) // 4) :]
+
+
+def same_returns(case: Case) -> float:
+    """The share of recent returns that equal their median; NaN where there are fewer than five."""
+    recent = recent_returns(case)
     if len(recent) < 5:
-        return NotChecked("R04", "few_episodes")
+        return float("nan")
     usual = median(recent)
-    same = float((np.abs(recent - usual) <= 1e-9 * max(1.0, abs(usual))).mean())
+    return float((np.abs(recent - usual) <= 1e-9 * max(1.0, abs(usual))).mean())
+
+
+def no_signal(case: Case) -> Outcome:
+    """R04: nearly all episodes end with the same return: there is nothing to learn from."""
+    same = same_returns(case)
+    if not np.isfinite(same):
+        return NotChecked("R04", "few_episodes")
     if same < limit("R04.share"):
         return Passed("R04", (Evidence("same_return", same, "<", limit("R04.share"), origin("R04.share")),))
     if case.returns.solved:
@@ -182,13 +194,8 @@ def no_signal(case: Case) -> Outcome:
         2.0,
         [Evidence("same_return", same, ">", limit("R04.share"), origin("R04.share"))],
         variant="constant" if rose else "never",
-        value=usual,
+        value=median(recent_returns(case)),
     )
-
-
-def _tail(values: np.ndarray) -> np.ndarray:
-    values = values[np.isfinite(values)]
-    return values[-max(5, len(values) // 4) :]
 
 
 def slow_update(case: Case) -> Outcome:

@@ -137,7 +137,7 @@ def value_scale(case: Case) -> Outcome:
     return found(
         case,
         "V04",
-        WARN if case.failed or (case.stuck and excess > 10) else INFO,
+        WARN if case.failed or (case.stuck and excess > (10 if large else 2)) else INFO,
         excess,
         [Evidence("return_size", scale, ">" if large else "<", limit(name), origin(name))],
         variant="large" if large else "small",
@@ -254,7 +254,8 @@ def _rolling_median(values: np.ndarray, window: int) -> np.ndarray:
 def plasticity(case: Case) -> Outcome:
     """O03: many units of the network have stopped reacting to what it sees."""
     tag = "train/dormant_units"
-    stretch = case.held("O03", case.series.column(tag) > limit("O03.share"), np.isfinite(case.series.column(tag)))
+    silent = case.series.column(tag)
+    stretch = case.held_sparsely(silent > limit("O03.share"), np.isfinite(silent))
     if stretch is None:
         return Passed("O03", (measured(case, tag, "O03.share", "<"),))
     value = case.value_at(tag, stretch)

@@ -99,7 +99,7 @@ def observation_scale(case: Case) -> Outcome:
         ("offset", offset, "N01.offset"),
         ("clipped", clipped, "N01.clipped"),
     ):
-        stretch = case.held("N01", values > limit(name), np.isfinite(values), past=0.7)
+        stretch = case.held_sparsely(values > limit(name), np.isfinite(values))
         if stretch is None:
             continue
         value = median(values[stretch.onset : stretch.end + 1])
@@ -107,7 +107,8 @@ def observation_scale(case: Case) -> Outcome:
         tag = {"large": "rollout/obs_std_max", "offset": "rollout/obs_offset", "clipped": "rollout/obs_clipped"}[
             variant
         ]
-        severity = WARN if case.failed or (case.stuck and excess > 10) else INFO
+        gross = excess > limit("N01.gross")
+        severity = WARN if case.failed or gross else INFO
         return found(
             case,
             "N01",
@@ -116,6 +117,7 @@ def observation_scale(case: Case) -> Outcome:
             [measured(case, tag, name, ">", stretch)],
             stretch,
             variant,
+            demotable=not gross,
             value=value,
         )
     return Passed("N01", (measured(case, "rollout/obs_std_max", "N01.large", "<"),))
@@ -292,7 +294,7 @@ RULES = (
     Rule("T01", WORLD, truncation),
     Rule("T02", SETUP, horizon, setup=True),
     Rule("T03", WORLD, sync_reset, ("rollout/iteration_episodes",)),
-    Rule("N01", SCALE, observation_scale, ("rollout/obs_std_max|rollout/obs_clipped",)),
+    Rule("N01", SCALE, observation_scale, ("rollout/obs_std_max|rollout/obs_offset|rollout/obs_clipped",)),
     Rule("A01", OPTIMISATION, advantages, ("train/policy_gradient_loss|train/adv_mean",)),
 )
 
