@@ -20,6 +20,7 @@ from scripts.terminal import picture
 from upswing import Agent, Hook, train
 from upswing.cli.settings import choose
 from upswing.doctor.diagnose import diagnose
+from upswing.doctor.hook import DoctorHook
 from upswing.doctor.render.terminal import screen
 from upswing.hooks import Record, RunInfo
 from upswing.view.figure import draw_runs
@@ -60,7 +61,7 @@ def healthy_run() -> Iterator[Path]:
     """Files of the live view and of the curves, while they are written."""
     chosen = choose("CartPole-v1", {}, {})
     photographer = Photographer("upswing train CartPole-v1", chosen.notices)
-    result = train(chosen.config, [photographer])
+    result = train(chosen.config, [DoctorHook("en", "never"), photographer])
     yield draw_runs([result.run_dir], IMAGES / "curves.png")
     for lang, svg in photographer.pictures.items():
         yield written(f"live-view.{lang}.svg", svg)
@@ -68,7 +69,8 @@ def healthy_run() -> Iterator[Path]:
 
 def sick_run() -> Iterator[Path]:
     """Files of the doctor's diagnosis, while they are written."""
-    result = train(choose("Pendulum-v1", TOO_HOT, {}, use_preset=False).config)
+    chosen = choose("Pendulum-v1", TOO_HOT, {}, use_preset=False)
+    result = train(chosen.config, [DoctorHook("en", "never")])
     diagnosis = diagnose(result.run_dir)
     for lang in WORDS:
         title = f"upswing doctor {result.run_dir}" + (f" --lang {lang}" if lang != "en" else "")
