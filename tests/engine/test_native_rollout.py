@@ -108,10 +108,11 @@ def test_truncation_is_valued_by_the_true_last_observation_of_a_compiled_environ
 def test_advantages_are_the_torch_functions():
     engine = engine_for(script(64, 3), gamma=0.97, gae_lambda=0.9)
     rollout = engine.collect()
+    rollout.valid[5::9, 1] = False
     engine.update(rollout, HYPER)
     names = ("rewards", "values", "last_values", "terminated", "truncated", "final_values")
     arguments = [torch.from_numpy(getattr(rollout, name)) for name in names]
-    advantages, returns = gae(*arguments, 0.97, 0.9)
+    advantages, returns = gae(*arguments, 0.97, 0.9, valid=torch.from_numpy(rollout.valid))
     np.testing.assert_allclose(engine.storage.advantages, advantages, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(engine.storage.returns, returns, rtol=1e-5, atol=1e-6)
 

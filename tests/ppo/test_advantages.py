@@ -95,3 +95,16 @@ def test_normalised_advantages_have_mean_0_and_spread_1():
 @pytest.mark.parametrize("advantages", [[3.0], [2.0, 2.0, 2.0]])
 def test_normalising_one_sample_or_no_spread_stays_finite(advantages):
     assert torch.isfinite(normalize_advantages(torch.tensor(advantages))).all()
+
+
+def test_a_row_without_a_transition_gives_nothing_to_the_steps_before_it():
+    """An episode lost on step 3: the steps before are valued by V of the last state that was seen, whatever follows."""
+    rewards, values, last, terminated, truncated, final = random_rollout(6, 1, 3, p_end=0.0)
+    valid = torch.ones(6, 1, dtype=torch.bool)
+    truncated[3], valid[3] = True, False
+    found = [
+        gae(rewards, values, last, terminated, truncated, final + junk, 0.9, 0.8, valid=valid)[0] for junk in (0, 1e6)
+    ]
+    assert torch.equal(found[0], found[1])
+    head = gae(rewards[:3], values[:3], values[3], terminated[:3], truncated[:3], final[:3], 0.9, 0.8)[0]
+    torch.testing.assert_close(found[0][:3], head)

@@ -222,7 +222,7 @@ class NativeEngine:
         config, storage, n = self.config, self.storage, self.config.n_steps * self.env.n_envs
         advantage_kernels.gae(
             rollout.rewards, rollout.values, rollout.last_values, rollout.terminated, rollout.truncated,
-            rollout.final_values, config.gamma, config.gae_lambda, config.bootstrap_terminations,
+            rollout.final_values, rollout.valid, config.gamma, config.gae_lambda, config.bootstrap_terminations,
             storage.advantages, storage.returns,
         )  # fmt: skip
         order = np.flatnonzero(rollout.valid)

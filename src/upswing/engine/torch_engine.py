@@ -205,6 +205,7 @@ class TorchEngine:
             self.config.gamma,
             self.config.gae_lambda,
             self.config.bootstrap_terminations,
+            rollout.valid,
         )
         keep = None if bool(rollout.valid.all()) else rollout.valid.flatten().nonzero()[:, 0]
 

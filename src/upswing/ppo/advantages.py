@@ -16,6 +16,7 @@ def gae(
     gamma: float,
     gae_lambda: float,
     bootstrap_terminations: bool = False,
+    valid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Advantages and returns, each [T, N].
 
@@ -24,7 +25,9 @@ def gae(
 
     c_t is 0 where an episode ended at t, else 1. V(s_{t+1}) is 0 after a termination; after a truncation it is
     `final_values`, the value of the true last observation; at the end of the rollout it is `last_values` [N].
-    With `bootstrap_terminations` a termination is valued like a truncation.
+    With `bootstrap_terminations` a termination is valued like a truncation. Where `valid` [T, N] is False no transition
+    took place, such as the step on which an episode was lost with its worker: its advantage is 0, so that nothing of
+    it enters the steps before.
 
     Source: Schulman et al. 2016 (arXiv:1506.02438), equation 16; Pardo et al. 2018 (arXiv:1712.00378) for time limits.
     """
@@ -38,6 +41,8 @@ def gae(
     running = torch.zeros_like(last_values)
     for t in range(len(deltas) - 1, -1, -1):
         running = deltas[t] + trace[t] * running
+        if valid is not None:
+            running = torch.where(valid[t], running, 0.0)
         advantages[t] = running
     return advantages, advantages + values
 

@@ -12,9 +12,9 @@ from upswing.engine.native.tables import ADV_MEAN, ADV_STD, RESIDUAL_MEAN, RESID
 ZERO = np.float32(0.0)
 
 
-@kernel("void(f4[:,::1], f4[:,::1], f4[::1], b1[:,::1], b1[:,::1], f4[:,::1], f8, f8, b1, f4[:,::1], f4[:,::1])")
+@kernel("void(f4[:,::1], f4[:,::1], f4[::1], b1[:,::1], b1[:,::1], f4[:,::1], b1[:,::1], f8, f8, b1, f4[:,::1], f4[:,::1])")
 def gae(
-    rewards, values, last_values, terminated, truncated, final_values,
+    rewards, values, last_values, terminated, truncated, final_values, valid,
     gamma, gae_lambda, bootstrap_terminations, advantages, returns,
 ):  # fmt: skip
     """Write advantages and returns, each [T, N]; formula and source as in upswing/ppo/advantages.py."""
@@ -23,7 +23,9 @@ def gae(
     running, following = np.zeros(n_envs, np.float32), last_values
     for t in range(n_steps - 1, -1, -1):
         for i in range(n_envs):
-            if terminated[t, i] or truncated[t, i]:
+            if not valid[t, i]:
+                running[i] = ZERO
+            elif terminated[t, i] or truncated[t, i]:
                 # nothing that follows enters, not even multiplied by 0: it may be the NaN of a row that is not valid
                 worth = final_values[t, i] if bootstrap_terminations or not terminated[t, i] else ZERO
                 running[i] = rewards[t, i] + discount * worth - values[t, i]
