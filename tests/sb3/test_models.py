@@ -14,7 +14,7 @@ from upswing import PPO
 from upswing.config import TrainConfig
 from upswing.errors import ConfigError, StorageError
 from upswing.policies import ActionHead, ActorCritic
-from upswing.sb3 import make_vec_env
+from upswing.sb3 import VecNormalize, make_vec_env
 from upswing.sb3.model_file import space_from_json, space_to_json
 from upswing.training import prepare, train
 
@@ -370,3 +370,60 @@ def test_a_file_lacking_a_part(tmp_path):
     save_model(tmp_path / "cut", arrays, metadata)
     with pytest.raises(ConfigError, match=r"no pi\.0\.weight"):
         PPO.load(tmp_path / "cut")
+
+
+def test_normalisation_is_part_of_the_model(tmp_path):
+    env = VecNormalize(make_vec_env("Pendulum-v1", 2, seed=0), clip_obs=5.0)
+    assert env.obs_rms is None and env.ret_rms is None
+    model = PPO("MlpPolicy", env, n_steps=128, batch_size=64, n_epochs=2, seed=0)
+    model.learn(512)
+    config = model.training.config
+    assert (config.normalize_obs, config.normalize_reward, config.clip_obs) == (True, True, 5.0)
+    assert env.obs_rms.count > 500 and env.ret_rms.var > 1
+    raw = env.reset()
+    scaled = env.normalize_obs(raw)
+    np.testing.assert_allclose(scaled, (raw - env.obs_rms.mean) / np.sqrt(env.obs_rms.var + 1e-8), rtol=1e-4)
+    assert torch.equal(model.policy.obs_to_tensor(raw)[0], torch.as_tensor(scaled))
+    assert all(info["r"] < -100 for info in model.ep_info_buffer), "reports stay raw"
+    env.save(tmp_path / "asked.json")
+    model.save(tmp_path / "m")
+
+    held_out = VecNormalize.load(tmp_path / "asked.json", make_vec_env("Pendulum-v1", 1, seed=1))
+    held_out.training = False
+    again, bare = PPO.load(tmp_path / "m", env=held_out), PPO.load(tmp_path / "m")
+    expected = model.predict(raw, deterministic=True)[0]
+    for other in (again, bare):
+        assert np.array_equal(other.predict(raw, deterministic=True)[0], expected)
+    assert held_out.clip_obs == 5.0 and held_out.obs_rms.count == env.obs_rms.count
+    with pytest.raises(ConfigError, match="training is False"):
+        again.learn(128)
+    held_out.training = True
+    again.learn(128)
+    assert held_out.obs_rms.count > env.obs_rms.count
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"not written by VecNormalize\.save"):
+        VecNormalize.load(tmp_path / "other.json", "Pendulum-v1")
+    with pytest.raises(ConfigError, match="norm_obs_keys"):
+        VecNormalize("Pendulum-v1", norm_obs_keys=["a"])
+
+
+def test_normalised_training_survives_a_stop_in_the_middle_of_a_rollout():
+    env = VecNormalize(make_vec_env("Pendulum-v1", 2, seed=0))
+    model = PPO("MlpPolicy", env, **SMALL)
+    model.learn(1000, callback=lambda found, _: found["self"].num_timesteps < 100)
+    assert model.num_timesteps == 100
+    model.learn(64, reset_num_timesteps=False)
+    assert np.isfinite(env.obs_rms.mean).all() and env.obs_rms.count >= 100
+
+
+def test_helpers_scripts_import():
+    from upswing.sb3.common.env_checker import check_env
+    from upswing.sb3.common.utils import set_random_seed
+
+    set_random_seed(3)
+    first = (torch.rand(1), np.random.rand())
+    set_random_seed(3)
+    assert first == (torch.rand(1), np.random.rand())
+    check_env(gym.make("CartPole-v1").unwrapped, warn=False)
+    with pytest.raises(AssertionError):  # its first observation does not follow from the seed
+        check_env(World(spaces.Box(-1, 1, (2,)), spaces.Discrete(2)), warn=False)

@@ -23,7 +23,9 @@ _HOMES = {
     "upswing.sb3.common.evaluation": ("evaluate_policy",),
     "upswing.sb3.common.logger": ("Logger",),
     "upswing.sb3.common.monitor": ("Monitor",),
-    "upswing.sb3.common.vec_env": ("DummyVecEnv", "SubprocVecEnv", "VecEnv"),
+    "upswing.sb3.common.vec_env": ("DummyVecEnv", "SubprocVecEnv", "VecEnv", "VecNormalize"),
+    "upswing.sb3.common.env_checker": ("check_env",),
+    "upswing.sb3.common.utils": ("set_random_seed",),
     "upswing.policies": ("CnnPolicy", "MlpPolicy", "MultiInputPolicy"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

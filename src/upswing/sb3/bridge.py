@@ -171,7 +171,7 @@ class EpochHook(Hook):
 class RolloutBuffer:
     """A rollout as arrays [n_steps, n_envs, ...] under Stable-Baselines3's names. Good until the next rollout begins.
 
-    Observations are as the policy saw them; rewards are the environment's, without the value of a truncated
+    Observations are as the policy saw them and rewards as it learns from them, without the value of a truncated
     episode's last observation, which is accounted for in `advantages` and `returns`.
     """
 

@@ -133,8 +133,8 @@ def our_names(state: Mapping[str, Any], policy: nn.Module) -> dict[str, Any]:
 
 
 def vec_normalize_of(env: Any) -> Any:
-    """The VecNormalize that wraps the environments of `env` (a ForeignVecEnv), or None."""
-    layer = env.envs if isinstance(env, ForeignVecEnv) else None
+    """Stable-Baselines3's VecNormalize among the wrappers that a VecEnv was made from, or None."""
+    layer = env.source if env is not None and isinstance(env.vector_env, ForeignVecEnv) else None
     while layer is not None and type(layer).__name__ != "VecNormalize":
         layer = getattr(layer, "venv", None)
     return layer

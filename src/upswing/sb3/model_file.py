@@ -17,7 +17,7 @@ from upswing.policies.arrays import OPTIMIZER
 from upswing.run.model_file import load_model, save_model
 from upswing.run.snapshot import Snapshot
 from upswing.run.tensors import decode_model, encode_model
-from upswing.sb3.settings import FIXED, LIVE
+from upswing.sb3.settings import FIXED, LIVE, NORMALIZATION
 
 KIND = "upswing.PPO"
 _REST = ("seed", "verbose", "tensorboard_log")
@@ -61,6 +61,7 @@ class Saved(NamedTuple):
     settings: dict[str, Any]  # keywords of PPO
     observation_space: gymnasium.Space
     action_space: gymnasium.Space
+    normalization: dict[str, Any]  # settings that a VecNormalize stands for
     n_updates: int
     lost: tuple[str, ...]  # settings that were Python functions, replaced by their defaults
 
@@ -80,6 +81,7 @@ def unpack(metadata: dict[str, Any], path: Any, given: dict[str, Any]) -> Saved:
         config, rest, written = metadata["config"], metadata["rest"], metadata["spaces"]
         found = [space_from_json(space) for space in written]
         settings = {name: config[name] for name in (*FIXED, *LIVE)} | {name: rest[name] for name in _REST}
+        normalization = {name: config[name] for name in NORMALIZATION}
         n_updates, policy, adam_eps = int(metadata["n_updates"]), config["policy"], config["adam_eps"]
     except (KeyError, TypeError, ValueError, AssertionError):
         raise StorageError(f"{path} lacks a part of its settings: use a complete copy of it.") from None
@@ -93,7 +95,7 @@ def unpack(metadata: dict[str, Any], path: Any, given: dict[str, Any]) -> Saved:
     policy = given.get("policy_class", policy)
     _refuse_code(policy, settings["policy_kwargs"], path)
     spaces_of = given.get("observation_space", found[0]), given.get("action_space", found[1])
-    return Saved(policy, settings, *spaces_of, n_updates, lost)
+    return Saved(policy, settings, *spaces_of, normalization, n_updates, lost)
 
 
 def _refuse_code(policy: Any, policy_kwargs: Any, path: Any) -> None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import gymnasium
 import numpy as np
 import torch
 
@@ -34,7 +33,7 @@ from upswing.sb3.bridge import RolloutBuffer, StopTraining, hooks_for
 from upswing.sb3.common.base_callback import as_callback
 from upswing.sb3.common.callbacks import ProgressBarCallback
 from upswing.sb3.common.logger import Logger, board_folder, record_iteration
-from upswing.sb3.common.vec_env import VecEnv, as_vec_env
+from upswing.sb3.common.vec_env import VecEnv, VecNormalize, as_vec_env, check_spaces
 from upswing.sb3.foreign import vec_normalize_of
 from upswing.sb3.policy import Policy
 from upswing.sb3.settings import LIVE, Settings, policy_name, refuse_buffers
@@ -101,6 +100,7 @@ class PPO:
         self.venv: VecEnv | None = None if env is None else as_vec_env(env)
         if self.venv is not None:
             self.observation_space, self.action_space = self.venv.observation_space, self.venv.action_space
+        self.normalization = getattr(self.venv, "normalization", {})  # what a VecNormalize asks for
         self.training: loop.Training | None = None  # None without an environment
         self.rollout_buffer: RolloutBuffer | None = None
         self.num_timesteps = 0
@@ -175,8 +175,8 @@ class PPO:
     env = property(get_env)
 
     def get_vec_normalize_env(self) -> Any:
-        """Stable-Baselines3's VecNormalize around the environments, or None."""
-        return vec_normalize_of(self.venv.vector_env) if self.venv else None
+        """The VecNormalize around the environments, Stable-Baselines3's or ours, or None."""
+        return self.venv if isinstance(self.venv, VecNormalize) else vec_normalize_of(self.venv)
 
     @property
     def _n_updates(self) -> int:
@@ -333,6 +333,8 @@ class PPO:
                 "This model has no environment to learn from: give it one, PPO.load(path, env) or set_env(env)."
             )
         lost = [name for name, stand_in in self._lost.items() if self.settings.now(name) is stand_in]
+        if not getattr(self.venv, "training", True):
+            raise ConfigError("VecNormalize.training is False, but learning goes with its statistics: set it to True.")
         if lost:
             raise ConfigError(
                 f"{lost[0]} was a Python function, which no file can hold: hand it over again, "
@@ -361,6 +363,8 @@ class PPO:
         agent = Agent(engine.policy, engine.normalizer, self._seed)
         self.training = loop.Training(config, derive(config), engine, agent, notices, time.perf_counter())
         self.training.progress = progress
+        if isinstance(self.venv, VecNormalize):
+            self.venv.normalizer = engine.normalizer
         self._has_begun, self.venv.touched = False, False
 
     def _agent_without_env(self, config: TrainConfig) -> Agent:
@@ -370,9 +374,11 @@ class PPO:
         policy = make_policy(config, observation_space, encode_action_space(self.action_space), self._seed)
         if config.device != "auto":
             policy.to(config.device)
+        normalizer = Normalizer(config, observation_space, 1)
         if self._learned is not None:
             load_policy_arrays(policy, self._learned.model)
-        return Agent(policy, Normalizer(config, observation_space, 1), self._seed)
+            normalizer.load(self._learned.model)
+        return Agent(policy, normalizer, self._seed)
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """{"policy": the policy's state_dict}."""
@@ -382,7 +388,9 @@ class PPO:
         """Copy weights into the policy: from a file that `save` wrote, or from what get_parameters gives, also
         Stable-Baselines3's. The optimiser stays as it is. With exact_match=False names may be missing or unknown."""
         if not isinstance(load_path_or_dict, Mapping):
-            load_policy_arrays(self.policy.module, model_file.read(load_path_or_dict)[0].model)
+            saved = model_file.read(load_path_or_dict)[0].model
+            load_policy_arrays(self.policy.module, saved)
+            self.agent.normalizer.load(saved)
             return
         if "policy" not in load_path_or_dict:
             raise ConfigError("set_parameters needs a dict with the key 'policy', as get_parameters returns it.")
@@ -426,7 +434,7 @@ class PPO:
         else:
             check_spaces(model.venv, saved.observation_space, saved.action_space)
         model.num_timesteps = learned.state["num_timesteps"]
-        model._learned = learned
+        model._learned, model.normalization = learned, saved.normalization
         model._progress = Progress(num_timesteps=model.num_timesteps, n_updates=saved.n_updates)
         model._setup_model()
         model._lost = {name: model.settings.now(name) for name in saved.lost}
@@ -439,11 +447,3 @@ class PPO:
         assert self._learned is not None
         current = {name: array.detach().cpu().numpy() for name, array in self.policy.state_dict().items()}
         return replace(self._learned, model=self._learned.model | current)
-
-
-def check_spaces(env: Any, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
-    """Nothing; raises ConfigError where the environment's spaces are not these."""
-    for name, expected in (("observation_space", observation_space), ("action_space", action_space)):
-        found = getattr(env, name)
-        if found != expected:
-            raise ConfigError(f"The environment's {name} is {found}, but the model's is {expected}: give one like it.")

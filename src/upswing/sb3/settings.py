@@ -20,6 +20,9 @@ FIXED = (
 )
 """Settings that hold for a whole call of learn."""
 
+NORMALIZATION = ("normalize_obs", "normalize_reward", "clip_obs", "clip_reward")
+"""Settings that a VecNormalize stands for."""
+
 _ADAM_EPS = 1e-8  # torch's own, which Stable-Baselines3 takes where optimizer_kwargs are given without eps
 
 
@@ -77,7 +80,7 @@ class Settings:
 
     def config(self, policy: Any, env: str, n_envs: int, seed: int, device: Any) -> TrainConfig:
         """The checked configuration: no preset, nothing written, action masks left alone. Raises ConfigError."""
-        settings = self.all() | _optimizer(self._model.policy_kwargs or {})
+        settings = self.all() | self._model.normalization | _optimizer(self._model.policy_kwargs or {})
         names = {"env": env, "n_envs": n_envs, "seed": seed, "device": str(device), "policy": policy_name(policy)}
         return check(TrainConfig(**names, **settings, action_masks=False, eval_freq=0, checkpoint_freq=0))
 

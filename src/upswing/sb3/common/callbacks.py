@@ -68,7 +68,7 @@ class CheckpointCallback(BaseCallback):
     """Saves the model to `save_path`/`name_prefix`_STEPS_steps.safetensors every `save_freq` calls of n_envs steps each.
 
     The file holds weights, optimiser and settings, so that training can go on from it. With save_vecnormalize a
-    VecNormalize of Stable-Baselines3's saves itself beside it. There is no replay buffer to save.
+    VecNormalize saves itself beside it. There is no replay buffer to save.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class EvalCallback(EventCallback):
 
     def _evaluate(self) -> tuple[list[float], list[int]]:
         self._is_success_buffer = []
-        sync_normalization(self.model.get_vec_normalize_env(), vec_normalize_of(self.eval_env.vector_env))
+        sync_normalization(vec_normalize_of(self.model.venv), vec_normalize_of(self.eval_env))
         returns, lengths = evaluate_policy(
             self.model,
             self.eval_env,

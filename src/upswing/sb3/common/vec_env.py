@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -17,8 +20,11 @@ from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.make import make_vector_env
 from upswing.envs.registry import env_name, make_factory
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.spaces import encode
 from upswing.envs.workers import WorkerVectorEnv
-from upswing.errors import ConfigError
+from upswing.errors import ConfigError, StorageError
+from upswing.ppo.normalize import Moments
+from upswing.run.disk import read_json
 from upswing.sb3.foreign import ForeignVecEnv, is_foreign
 
 Indices = int | Sequence[int] | None
@@ -170,6 +176,76 @@ class SubprocVecEnv(VecEnv):
         super().__init__(WorkerVectorEnv(list(env_fns), action_masks=False), *spaces_of, name=name)
 
 
+class VecNormalize(VecEnv):
+    """Environments whose model is to scale observations and rewards by their running statistics.
+
+    The model does that itself and keeps the statistics, in its file too, so `reset` and `step` give raw numbers here,
+    which `predict` takes. Rewards are discounted with the model's gamma. Without `training` nothing can learn from it.
+    """
+
+    def __init__(
+        self,
+        venv: Any,
+        training: bool = True,
+        norm_obs: bool = True,
+        norm_reward: bool = True,
+        clip_obs: float = 10.0,
+        clip_reward: float = 10.0,
+        gamma: float = 0.99,
+        epsilon: float = 1e-8,
+        norm_obs_keys: list[str] | None = None,
+    ):
+        if norm_obs_keys is not None:
+            raise ConfigError("norm_obs_keys has no counterpart, since all but images are normalised: leave it out.")
+        self.venv = inner = as_vec_env(venv)
+        super().__init__(inner.vector_env, inner.observation_space, inner.action_space, inner.envs, inner.name)
+        self.seeds = inner.seeds
+        self.training, self.norm_obs, self.norm_reward = training, norm_obs, norm_reward
+        self.clip_obs, self.clip_reward = clip_obs, clip_reward
+        self.normalizer: Any = None  # the model's, once there is one
+
+    @property
+    def normalization(self) -> dict[str, Any]:
+        """The settings of a TrainConfig that say what it asks for."""
+        switches = {"normalize_obs": self.norm_obs, "normalize_reward": self.norm_reward}
+        return switches | {"clip_obs": self.clip_obs, "clip_reward": self.clip_reward}
+
+    @property
+    def obs_rms(self) -> Any:
+        """Mean, variance and count of the observations, by key for a Dict; None before a model has any."""
+        moments = self.normalizer.obs if self.normalizer is not None else {}
+        shown = {key: _rms(each) for key, each in moments.items()}
+        return shown.get("", shown or None)
+
+    @property
+    def ret_rms(self) -> Any:
+        """Mean, variance and count of the discounted returns; None before a model has any."""
+        returns = self.normalizer.returns if self.normalizer is not None else None
+        return None if returns is None else _rms(returns)
+
+    def normalize_obs(self, obs: Observation) -> Observation:
+        """Observations [N, ...] as the policy sees them."""
+        return self.normalizer.scale(encode(self.observation_space, obs))
+
+    def save(self, save_path: str) -> None:
+        """Write what it asks for to a file that `load` reads. The statistics are in the model's file."""
+        Path(save_path).write_text(json.dumps(self.normalization), encoding="utf-8")
+
+    @classmethod
+    def load(cls, load_path: str, venv: Any) -> VecNormalize:
+        """`venv` with what the file asks for. Raises StorageError for any file that `save` did not write."""
+        asked = read_json(Path(load_path))
+        try:
+            switches = {"norm_obs": asked["normalize_obs"], "norm_reward": asked["normalize_reward"]}
+            return cls(venv, **switches, clip_obs=asked["clip_obs"], clip_reward=asked["clip_reward"])
+        except KeyError:
+            raise StorageError(f"{load_path} was not written by VecNormalize.save: give a file that was.") from None
+
+
+def _rms(moments: Moments) -> SimpleNamespace:
+    return SimpleNamespace(mean=moments.mean, var=moments.var, count=moments.weight)
+
+
 def as_vec_env(env: Any) -> VecEnv:
     """`env` as a VecEnv: an id, a Gymnasium Env or VectorEnv, an environment of this project or of Stable-Baselines3, or a
     function that makes one. Raises ConfigError."""
@@ -214,6 +290,14 @@ def drawable(env: Any, env_kwargs: dict[str, Any]) -> tuple[gymnasium.Env, dict[
     example.close()
     draws = "rgb_array" in (example.metadata.get("render_modes") or ())
     return example, {"render_mode": "rgb_array", **env_kwargs} if draws else env_kwargs
+
+
+def check_spaces(env: Any, observation_space: gymnasium.Space, action_space: gymnasium.Space) -> None:
+    """Nothing; raises ConfigError where the environment's spaces are not these."""
+    for name, expected in (("observation_space", observation_space), ("action_space", action_space)):
+        found = getattr(env, name)
+        if found != expected:
+            raise ConfigError(f"The environment's {name} is {found}, but the model's is {expected}: give one like it.")
 
 
 def encode_actions(actions: np.ndarray, space: gymnasium.Space) -> np.ndarray:
