@@ -322,6 +322,14 @@ def test_what_is_refused():
         PPO("MlpPolicy", "CartPole-v1", n_steps=128, batch_size=100)
 
 
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.warns(UserWarning, match="the CPU is used instead"):
+        model = PPO("MlpPolicy", "CartPole-v1", device="cuda", **SMALL)
+    assert model.device == torch.device("cpu")
+    assert PPO("MlpPolicy", "CartPole-v1", device=torch.device("cpu"), **SMALL).learn(6.4e1).num_timesteps == 64
+
+
 def test_a_model_can_be_set_up_later():
     model = PPO("MlpPolicy", "CartPole-v1", _init_setup_model=False, **SMALL)
     model.n_steps = 64

@@ -184,6 +184,19 @@ def test_stepping_the_environment_behind_the_models_back_begins_new_episodes():
     assert len(inner.resets) >= n_resets + 2 + 1 + 2
 
 
+def test_a_model_that_takes_over_an_environment_begins_new_episodes():
+    env = Spoken(spaces.Box(-1, 1, (2,)))
+    venv = DummyVecEnv([lambda: env])
+    first, second = (PPO("MlpPolicy", venv, n_steps=6, batch_size=6, n_epochs=1, seed=seed) for seed in (0, 1))
+    for model in (first, second, first):
+        n_resets, ends = len(env.resets), len(env.actions) // 4
+        model.learn(6, reset_num_timesteps=False)
+        assert len(env.resets) == n_resets + 1 + len(env.actions) // 4 - ends
+    n_resets, ends = len(env.resets), len(env.actions) // 4
+    first.learn(6, reset_num_timesteps=False)
+    assert len(env.resets) == n_resets + len(env.actions) // 4 - ends
+
+
 def test_attributes_and_methods_of_each_environment():
     venv = DummyVecEnv([lambda: gym.wrappers.TimeLimit(Spoken(SPACES["image"]), 9)] * 2)
     assert venv.env_method("render")[1].max() == 7

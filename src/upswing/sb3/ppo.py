@@ -36,7 +36,7 @@ from upswing.sb3.common.logger import Logger, board_folder, record_iteration
 from upswing.sb3.common.vec_env import VecEnv, VecNormalize, as_vec_env, check_spaces
 from upswing.sb3.foreign import vec_normalize_of
 from upswing.sb3.policy import Policy
-from upswing.sb3.settings import LIVE, Settings, policy_name, refuse_buffers
+from upswing.sb3.settings import LIVE, Settings, policy_name, refuse_buffers, usable_device
 from upswing.seeds import spawn_seeds
 
 
@@ -93,7 +93,7 @@ class PPO:
         self.use_sde, self.sde_sample_freq, self.target_kl = use_sde, sde_sample_freq, target_kl
         self.stats_window_size, self.policy_kwargs = stats_window_size, dict(policy_kwargs or {})
         self.tensorboard_log, self.verbose = tensorboard_log, verbose
-        self._asked_device = device
+        self._asked_device = usable_device(device)
         self._take_seed(seed)
 
         self.policy = Policy(self)
@@ -112,7 +112,6 @@ class PPO:
         self._learned: Snapshot | None = None  # read from a file, for the engine that an environment will need
         self._progress = Progress()
         self._first_seeds: list[int] | None = None
-        self._has_begun = False
         self._logger: Any = Logger()
         self._custom_logger = False
         if _init_setup_model:
@@ -142,7 +141,8 @@ class PPO:
             warnings.warn(sentences.pop(0), UserWarning, stacklevel=4)
         if self.verbose >= 1 and self.training is not None and self.venv is not None:
             what = self.training.engine.name, self.venv.vector_env.description
-            print(*sentences, f"Using {self.device} device, the {what[0]} engine, {what[1]}", sep="\n")
+            said = *sentences, *self.training.notices, f"Using {self.device} device, the {what[0]} engine, {what[1]}"
+            print(*said, sep="\n")
 
     @property
     def agent(self) -> Agent:
@@ -206,7 +206,7 @@ class PPO:
         `log_interval` iterations the metrics are logged. With reset_num_timesteps=False counters and episodes go on
         where they stopped, and the budget is added to the steps already taken.
         """
-        training = self._begin(total_timesteps, reset_num_timesteps, tb_log_name)
+        training = self._begin(math.ceil(total_timesteps), reset_num_timesteps, tb_log_name)
         self._log_interval = log_interval
         parts = list(callback) if isinstance(callback, list | tuple) else [callback]
         hooks = [part for part in parts if isinstance(part, Hook)]
@@ -249,9 +249,9 @@ class PPO:
         )
         training.begun_at, training.started = training.progress, time.perf_counter()
         training.engine.num_timesteps = self.num_timesteps = start
-        if fresh or not self._has_begun or self.venv.touched:
+        if fresh or self.venv.owner is not training.engine:
             training.engine.reset(self._first_seeds)
-            self._first_seeds, self._has_begun, self.venv.touched = None, True, False
+            self._first_seeds, self.venv.owner = None, training.engine
             self._last_dones = np.ones(self.n_envs, bool)
         if fresh:
             self.ep_info_buffer = deque(maxlen=self.stats_window_size)
@@ -365,7 +365,6 @@ class PPO:
         self.training.progress = progress
         if isinstance(self.venv, VecNormalize):
             self.venv.normalizer = engine.normalizer
-        self._has_begun, self.venv.touched = False, False
 
     def _agent_without_env(self, config: TrainConfig) -> Agent:
         if not hasattr(self, "observation_space"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -78,10 +79,10 @@ class Settings:
             changed[name] = parse_schedule(value, name)(remaining) if scheduled else value
         return changed
 
-    def config(self, policy: Any, env: str, n_envs: int, seed: int, device: Any) -> TrainConfig:
+    def config(self, policy: Any, env: str, n_envs: int, seed: int, device: str) -> TrainConfig:
         """The checked configuration: no preset, nothing written, action masks left alone. Raises ConfigError."""
         settings = self.all() | self._model.normalization | _optimizer(self._model.policy_kwargs or {})
-        names = {"env": env, "n_envs": n_envs, "seed": seed, "device": str(device), "policy": policy_name(policy)}
+        names = {"env": env, "n_envs": n_envs, "seed": seed, "device": device, "policy": policy_name(policy)}
         return check(TrainConfig(**names, **settings, action_masks=False, eval_freq=0, checkpoint_freq=0))
 
 
@@ -102,6 +103,17 @@ def _optimizer(policy_kwargs: dict[str, Any]) -> dict[str, Any]:
         return {"policy_kwargs": rest}
     del rest["optimizer_kwargs"]
     return {"policy_kwargs": rest, "adam_eps": given.get("eps", _ADAM_EPS)}
+
+
+def usable_device(device: Any) -> str:
+    """`device` by its name; the CPU, with a warning, for a GPU that torch cannot use, where Stable-Baselines3 says nothing."""
+    name = str(device)
+    if not name.startswith("cuda") or torch.cuda.is_available():
+        return name
+    warnings.warn(
+        f"device = {name!r} needs a GPU that torch can use: the CPU is used instead.", UserWarning, stacklevel=3
+    )
+    return "cpu"
 
 
 def refuse_buffers(rollout_buffer_class: Any, rollout_buffer_kwargs: Any) -> None:

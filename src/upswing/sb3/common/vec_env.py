@@ -56,7 +56,7 @@ class VecEnv:
         self.envs = list(envs)  # where they are at hand
         self.name = name
         self.seeds: list[int] | None = None  # for the next reset
-        self.touched = False  # whether it was stepped or reset here, behind the engine's back
+        self.owner: Any = None  # the engine whose episodes are under way; none once it was stepped or reset here
         self.started = time.time()
         self._actions: Any = None
 
@@ -72,12 +72,12 @@ class VecEnv:
 
     def reset(self) -> Observation:
         """First observations [N, ...] of new episodes."""
-        self.touched = True
+        self.owner = None
         return self.decode(self.vector_env.reset(self.take_seeds()))
 
     def step(self, actions: Any) -> tuple[Observation, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Observations [N, ...], raw rewards [N], dones [N] and infos, after `actions` [N, ...] of the action space."""
-        self.touched = True
+        self.owner = None
         step = self.vector_env.step(encode_actions(np.asarray(actions), self.action_space))
         return self.decode(step.obs), step.rewards.copy(), step.terminated | step.truncated, self.infos(step)
 
