@@ -13,6 +13,7 @@ import numpy as np
 
 from upswing.agent import Agent
 from upswing.config import TrainConfig, check, read_config, refuse_code
+from upswing.engine.native.support import plays_compiled
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.make import make_vector_env
@@ -56,6 +57,17 @@ def evaluate(agent: Agent, env: VectorEnv, n_episodes: int, seeds: list[int], de
     """
     start = time.perf_counter()
     quota = [(n_episodes + i) // env.n_envs for i in range(env.n_envs)]
+    if plays_compiled(agent.policy, env):
+        from upswing.engine.native.playing import play_episodes
+
+        done = play_episodes(agent.policy, agent.normalizer, env, quota, seeds, deterministic, seeds[0])
+    else:
+        done = _played(agent, env, quota, seeds, deterministic)
+    return replace(summarize(done), seconds=time.perf_counter() - start)
+
+
+def _played(agent: Agent, env: VectorEnv, quota: list[int], seeds: list[int], deterministic: bool) -> list[Episode]:
+    """The first quota[i] episodes of each environment i, step by step."""
     done: list[Episode] = []
     obs = env.reset(seeds)
     while any(quota):
@@ -65,7 +77,7 @@ def evaluate(agent: Agent, env: VectorEnv, n_episodes: int, seeds: list[int], de
             if quota[episode.env]:
                 quota[episode.env] -= 1
                 done.append(episode)
-    return replace(summarize(done), seconds=time.perf_counter() - start)
+    return done
 
 
 def summarize(episodes: list[Episode]) -> Evaluation:

@@ -9,7 +9,7 @@ from upswing.engine.contract import Hyper
 from upswing.engine.native.playing import play_episodes
 from upswing.engine.native_engine import NativeEngine
 from upswing.envs.native import NativeVectorEnv, find
-from upswing.evaluation import evaluate
+from upswing.evaluation import _played, evaluate
 from upswing.policies import flatten_parameters, make_policy
 
 
@@ -31,9 +31,11 @@ def test_the_same_episodes_as_step_by_step(env_id, settings):
     engine, quota, seeds = trained(env_id, **settings), [2, 2, 3], [7, 8, 9]
     before = engine.normalizer.arrays()
     episodes = play_episodes(engine.policy, engine.normalizer, NativeVectorEnv(find(env_id), 3), quota, seeds)
-    expected = evaluate(Agent(engine.policy, engine.normalizer), NativeVectorEnv(find(env_id), 3), 7, seeds)
+    expected = _played(
+        Agent(engine.policy, engine.normalizer), NativeVectorEnv(find(env_id), 3), list(quota), seeds, True
+    )
     assert [sum(e.env == i for e in episodes) for i in range(3)] == quota
-    np.testing.assert_allclose(sorted(e.ret for e in episodes), sorted(expected.returns), rtol=1e-3)
+    np.testing.assert_allclose(sorted(e.ret for e in episodes), sorted(e.ret for e in expected), rtol=1e-3)
     for name, array in engine.normalizer.arrays().items():
         np.testing.assert_array_equal(array, before[name])
 
@@ -55,3 +57,10 @@ def test_only_so_many_of_each_environment():
         engine.policy, engine.normalizer, NativeVectorEnv(find("CartPole-v1"), 3), [0, 5, 1], [1, 2, 3]
     )
     assert [e.env for e in episodes].count(1) == 5 and {e.env for e in episodes} == {1, 2}
+
+
+def test_evaluations_take_this_way():
+    engine, env, seeds = trained("CartPole-v1"), NativeVectorEnv(find("CartPole-v1"), 2), [4, 5]
+    score = evaluate(Agent(engine.policy, engine.normalizer), env, 5, seeds)
+    episodes = play_episodes(engine.policy, engine.normalizer, env, [2, 3], seeds)
+    assert score.returns == [e.ret for e in episodes] and score.n_episodes == 5

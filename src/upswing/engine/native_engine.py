@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 
 from upswing.compiled.blas import one_blas_thread
 from upswing.compiled.compiler import prepare
@@ -19,34 +18,22 @@ from upswing.engine.native import advantages as advantage_kernels
 from upswing.engine.native import rollout as rollout_kernels
 from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
-from upswing.engine.native.layout import ACTIVATION_CODES, GAUSSIAN, KIND, LOG_STD
+from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
 from upswing.engine.native.storage import RolloutStorage
+from upswing.engine.native.support import why_not_compiled
 from upswing.engine.native.update import run_epochs
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
 from upswing.errors import TrainingDiverged
-from upswing.policies import ActorCritic, load_policy_arrays, mlp_layers, policy_arrays
+from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
 from upswing.run.snapshot import Snapshot, pack, unpack
 
 
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
     """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
-    if config.use_sde:
-        return "use_sde explores with state-dependent noise"
-    if isinstance(env.observation_space, spaces.Dict):
-        return "the observations are a Dict"
-    parts = mlp_layers(policy)
-    if parts is None:
-        return "the policy is more than an MLP over one vector"
-    if parts.activation not in ACTIVATION_CODES:
-        return f"the activation {parts.activation} is not one of {', '.join(ACTIVATION_CODES)}"
-    if parts.head.squash_output:
-        return "squash_output presses actions through a tanh"
-    if next(policy.parameters()).device.type != "cpu":
-        return "the policy is not on the CPU"
-    return None
+    return why_not_compiled(policy)
 
 
 class NativeEngine:

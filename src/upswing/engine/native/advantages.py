@@ -12,7 +12,9 @@ from upswing.engine.native.tables import ADV_MEAN, ADV_STD, RESIDUAL_MEAN, RESID
 ZERO = np.float32(0.0)
 
 
-@kernel("void(f4[:,::1], f4[:,::1], f4[::1], b1[:,::1], b1[:,::1], f4[:,::1], b1[:,::1], f8, f8, b1, f4[:,::1], f4[:,::1])")
+@kernel(
+    "void(f4[:,::1], f4[:,::1], f4[::1], b1[:,::1], b1[:,::1], f4[:,::1], b1[:,::1], f8, f8, b1, f4[:,::1], f4[:,::1])"
+)
 def gae(
     rewards, values, last_values, terminated, truncated, final_values, valid,
     gamma, gae_lambda, bootstrap_terminations, advantages, returns,

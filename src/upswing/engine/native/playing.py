@@ -11,7 +11,7 @@ from upswing.engine.native.buffers import NetworkBuffers
 from upswing.engine.native.moments import NativeMoments
 from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.normalizer import Normalizer
-from upswing.envs.contract import Episode
+from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
 from upswing.policies import ActorCritic
 
@@ -21,7 +21,7 @@ STEPS_AT_ONCE = 64
 def play_episodes(
     policy: ActorCritic,
     normalizer: Normalizer,
-    env: NativeVectorEnv,
+    env: VectorEnv,
     quota: list[int],
     seeds: list[int],
     deterministic: bool = True,
@@ -29,9 +29,10 @@ def play_episodes(
 ) -> list[Episode]:
     """The first quota[i] episodes of each environment i, begun afresh from `seeds`, in the order in which they ended.
 
-    The policy is one that the native engine supports; neither it nor the normaliser changes. `seed` decides the draws
+    Ask `plays_compiled` whether this policy can be played in `env`. Neither it nor the normaliser changes. `seed` decides the draws
     where actions are not `deterministic`.
     """
+    assert isinstance(env, NativeVectorEnv)
     network = NetworkBuffers(policy)
     storage = RolloutStorage(STEPS_AT_ONCE, env, network.layout)
     moments = NativeMoments(normalizer, network.layout.n_obs)
