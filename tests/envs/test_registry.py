@@ -59,6 +59,13 @@ def test_a_module_beside_the_command_is_found(users_module):
     assert make_factory("users_module:function", {"success": True})().success
 
 
+def test_a_class_of_the_users_comes_before_a_registered_name(users_module):
+    """Gymnasium knows a CartPole-v1; users_module:CartPole is nevertheless the user's class."""
+    make_factory("users_module:Plain")  # imports it
+    sys.modules["users_module"].CartPole = sys.modules["users_module"].Plain
+    assert type(make_factory("users_module:CartPole")()).__name__ == "Plain"
+
+
 def test_a_name_from_a_file_is_not_imported(users_module):
     for name in ("users_module:Plain", "users_module:Registered-v3", "os:system"):
         with pytest.raises(ConfigError, match="comes from a file: add --trust-code"):

@@ -200,7 +200,7 @@ class NativeEngine:
         if totals[tables.DIVERGED]:
             raise TrainingDiverged(
                 "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
-                "for NaN or huge values in the environment's observations and rewards (upswing check)."
+                "for NaN or huge values in the environment's observations and rewards."
             )
         return self._stats(totals, figures, start)
 

@@ -271,7 +271,7 @@ class TorchEngine:
         if not torch.isfinite(norm).all() or not torch.isfinite(every[:, 3]).all():
             raise TrainingDiverged(
                 "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
-                "for NaN or huge values in the environment's observations and rewards (upswing check)."
+                "for NaN or huge values in the environment's observations and rewards."
             )
         steps = max(1, len(norm))
         with torch.no_grad():

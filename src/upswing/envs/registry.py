@@ -140,14 +140,14 @@ def _from_module(name: str, trusted: bool) -> EnvSpec | Maker:
             f"env = {name!r} would import and run {module_name}, and it comes from a file: add --trust-code if you trust it."
         )
     module = _import(module_name, name)
+    found = functools.reduce(lambda part, key: getattr(part, key, None), attribute.split("."), module)
+    if callable(found):  # what the module itself defines comes before an id of the same name without a version
+        return found
     if spec := _registered(attribute):
         return _ready(spec)
-    found = functools.reduce(lambda part, key: getattr(part, key, None), attribute.split("."), module)
-    if not callable(found):
-        near = difflib.get_close_matches(attribute, [*gymnasium.registry, *dir(module)], n=1)
-        hint = f"did you mean {module_name}:{near[0]}?" if near else "look how it is spelt there."
-        raise ConfigError(f"env = {name!r}: {module_name} neither registers nor defines {attribute}: {hint}")
-    return found
+    near = difflib.get_close_matches(attribute, [*gymnasium.registry, *dir(module)], n=1)
+    hint = f"did you mean {module_name}:{near[0]}?" if near else "look how it is spelt there."
+    raise ConfigError(f"env = {name!r}: {module_name} neither registers nor defines {attribute}: {hint}")
 
 
 def _import(module_name: str, name: str) -> Any:
