@@ -7,7 +7,7 @@ from doctor.made import POOL, continuous, episodes, flat, healthy, plateau
 from upswing.doctor.case import make_case
 from upswing.doctor.findings import ERROR, INFO, WARN, Finding, NotApplicable, NotChecked, Passed
 from upswing.doctor.rules import BY_CODE, RULES
-from upswing.doctor.rules.policy import _clipped_share, implied_kl
+from upswing.doctor.rules.policy import clipped_share, implied_kl
 from upswing.doctor.series import LAST_MINIBATCH, Source, TagMeaning
 
 
@@ -171,7 +171,7 @@ def test_P02_says_nothing_of_a_policy_that_cannot_move_any_more():
 @pytest.mark.parametrize(("clipped", "kl"), [(0.045, 0.005), (0.15, 0.01), (0.31, 0.02), (0.41, 0.03), (0.52, 0.05)])
 def test_P04_knows_what_a_clip_fraction_implies(clipped, kl):
     assert implied_kl(clipped, 0.2) == pytest.approx(kl, rel=0.1)
-    assert _clipped_share(np.sqrt(2 * kl), 0.2) == pytest.approx(clipped, abs=0.012)
+    assert clipped_share(np.sqrt(2 * kl), 0.2) == pytest.approx(clipped, abs=0.012)
 
 
 def test_P05_and_L01_ask_only_what_makes_sense_for_the_schedule():

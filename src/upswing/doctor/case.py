@@ -11,6 +11,7 @@ import numpy as np
 
 from upswing.doctor.returns import FALLEN, FLAT, PLATEAU, RISING, UNKNOWN, Returns, returns_of
 from upswing.doctor.series import LAST_MINIBATCH, Series
+from upswing.doctor.shape import budget
 from upswing.doctor.stats import median, rolling_share
 from upswing.doctor.thresholds import limit
 
@@ -113,6 +114,13 @@ class Case:
         return Stretch(onset, final if now else int(ends[pick]), now, share)
 
     @property
+    def done(self) -> float:
+        """How much of its budget a running training has used; 1 for one that is over."""
+        if not self.live or not self.n:
+            return 1.0
+        return float(self.series.steps[-1]) / max(1.0, budget(self.series))
+
+    @property
     def rising(self) -> bool:
         """Whether the return still rises."""
         return self.returns.state == RISING
@@ -125,7 +133,7 @@ class Case:
     @property
     def failed(self) -> bool:
         """Whether the return never rose, has fallen, or ends far from what is known to be reachable."""
-        if self.returns.solved:
+        if self.returns.solved or self.done < limit("live_share"):
             return False
         share = self.returns.share_of_goal
         far = share is not None and share < limit("rising_share" if self.rising else "R01.share_of_goal")

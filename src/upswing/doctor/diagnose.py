@@ -16,6 +16,7 @@ from upswing.doctor.findings import (
     BUG,
     ERROR,
     INFO,
+    SETUP,
     WARN,
     Card,
     Finding,
@@ -91,7 +92,9 @@ def diagnose(
     series = run if isinstance(run, Series) else read_series(run, mapping, settings)
     series = dataclasses.replace(series, environment=completed(series.environment, series.setting("env")))
     case = make_case(series, active, live)
-    return from_outcomes(case, ask(case, RULES, suppress))
+    early = case.done < limit("live_early")  # the first tenth of a training proves nothing but bugs
+    rules = [rule for rule in RULES if rule.family in (BUG, SETUP)] if early else RULES
+    return from_outcomes(case, ask(case, rules, suppress))
 
 
 def ask(case: Case, rules: Sequence[Rule], suppress: Iterable[str] = ()) -> list[Outcome]:

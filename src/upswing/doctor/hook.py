@@ -50,7 +50,7 @@ class DoctorHook(Hook):
         self.growing = GrowingSeries()
         self.active: dict[str, str] = {}  # codes in force and their severity
         self.spoken: list[str] = []  # sentences not yet passed on
-        self.seen: dict[str, float] = {}  # figures of the last look into a rollout
+        self._looks: dict[str, int] = {}  # by code: looks in a row that saw it (above 0) or did not (below)
         self.diagnosis: Diagnosis | None = None
         self.spent_s = 0.0
         self.failed = False  # the doctor itself: it must never harm the training
@@ -130,21 +130,35 @@ class DoctorHook(Hook):
             )
 
     def _compare(self, diagnosis: Diagnosis) -> None:
-        """Speak of what began or ended since the last look, and write it down."""
-        now = {
+        """Speak of what began or ended since the last look, and write it down.
+
+        A warning begins when two looks in a row see it and ends when three do not: a figure that hovers about its
+        threshold is not worth a word each time. Errors and the set-up are told at once.
+        """
+        seen = {
             f.code: f.severity
             for card in diagnosis.grave
             for f in (card.finding, *card.symptoms)
             if f.severity in (WARN, ERROR)
         }
+        for code in seen.keys() | self._looks.keys():
+            self._looks[code] = (
+                max(1, self._looks.get(code, 0) + 1) if code in seen else min(-1, self._looks.get(code, 0) - 1)
+            )
+        before = dict(self.active)
+        for code, severity in seen.items():
+            at_once = severity == ERROR or BY_CODE[code].family == SETUP or not diagnosis.case.live
+            if code in self.active or at_once or self._looks[code] >= 2:
+                self.active[code] = severity
         for card in diagnosis.grave:
-            before = self.active.get(card.code)
-            if before is None or SEVERITY[card.severity] > SEVERITY[before]:
+            if card.code in self.active and SEVERITY[card.severity] > SEVERITY.get(before.get(card.code, ""), 0):
                 self._tell(diagnosis, card)
-        for code in self.active.keys() - now.keys():
-            if BY_CODE[code].family != SETUP:
+        for code in [code for code in self.active if code not in seen]:
+            if BY_CODE[code].family == SETUP:
+                continue
+            if self._looks[code] <= -3 or not diagnosis.case.live:
+                del self.active[code]
                 self._tell_end(code)
-        self.active = now
 
     def _tell(self, diagnosis: Diagnosis, card: Card) -> None:
         words = card_words(diagnosis.case, card, self.lang)

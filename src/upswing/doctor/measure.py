@@ -31,7 +31,7 @@ def measure(config: TrainConfig, seconds: float = 1.0, trusted: bool = True) -> 
     from upswing.training import prepare
 
     began = time.perf_counter()
-    short = _shortened(config)
+    short = shortened(config)
     training = prepare(short, trusted=trusted)
     engine, hyper = training.engine, hyper_at(short, schedules(short), Progress())
     hyper = hyper._replace(n_epochs=1, target_kl=None)
@@ -61,7 +61,7 @@ def measure(config: TrainConfig, seconds: float = 1.0, trusted: bool = True) -> 
     )
 
 
-def _shortened(config: TrainConfig) -> TrainConfig:
+def shortened(config: TrainConfig) -> TrainConfig:
     """`config` with a rollout of at most about 4,096 transitions, which still holds a minibatch, and the same batches."""
     derived = derive(config)
     wanted = max(4096, min(derived.batch_size, derived.pool))

@@ -61,9 +61,9 @@ def saturation(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[s
     bounded = np.isfinite(low).reshape(-1) & np.isfinite(high).reshape(-1)
     if actions.ndim != 2 or actions.shape[1] != len(bounded) or not bounded.any():
         return {}
-    edge = 1e-6 * (high - low).reshape(-1)
-    out = (actions <= low.reshape(-1) + edge) | (actions >= high.reshape(-1) - edge)
-    return {ACTION_SATURATION: float(out[:, bounded].mean())}
+    low, high, actions = low.reshape(-1)[bounded], high.reshape(-1)[bounded], actions[:, bounded]
+    edge = 1e-6 * (high - low)
+    return {ACTION_SATURATION: float(((actions <= low + edge) | (actions >= high - edge)).mean())}
 
 
 def dormant_share(policy: Any, obs: np.ndarray) -> float | None:

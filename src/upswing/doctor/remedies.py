@@ -132,7 +132,7 @@ def batch_to_pool(case: Case) -> Change | None:
 def even_batch(case: Case) -> Change | None:
     """The divisor of the rollout that lies nearest to the batch size."""
     batch, pool = _batch(case)
-    if not batch or not pool:
+    if not batch or not pool or pool % batch == 0:
         return None
     divisors = [d for n in range(1, math.isqrt(pool) + 1) if pool % n == 0 for d in (n, pool // n)]
     return Change("batch_size", batch, min(divisors, key=lambda d: abs(math.log(d / batch))))

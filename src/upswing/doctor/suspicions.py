@@ -94,7 +94,7 @@ TABLE: dict[str, dict[str, float]] = {
     "L01:leap": {"resume_leap": 0.9},
     "R01": _NO_PROGRESS,
     "R02": _LOST,
-    "R03": {"eval_differs": 0.6, "noise_needed": 0.5, "normalizer_frozen": 0.5, "reward_hacking": 0.4, "gamma_low": 0.2},
+    "R03": {"eval_differs": 0.6, "noise_needed": 0.5, "normalizer_frozen": 0.5, "reward_hacking": 0.4},
     "R04:never": {
         "sparse_reward": 0.8, "action_ignored": 0.4, "lr_high": 0.4, "reward_large": 0.3, "reward_unrelated": 0.3, "ent_low": 0.3,
         "more_budget": 0.3, "obs_scale": 0.3,

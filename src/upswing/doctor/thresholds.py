@@ -26,6 +26,8 @@ _CHOSEN, _CALIBRATED, _IDENTITY, _TARGET, _DERIVED, _KNOWN_GOOD = (
 
 TABLE: dict[str, Threshold] = {
     # windows
+    "live_early": Threshold(0.1, _CHOSEN),
+    "live_share": Threshold(0.5, _CHOSEN),
     "fire_share": Threshold(0.7, _CHOSEN),
     "clear_share": Threshold(0.4, _CHOSEN),
     "warm_up_share": Threshold(0.05, _CHOSEN),

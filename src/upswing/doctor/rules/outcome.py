@@ -22,7 +22,6 @@ from upswing.doctor.findings import (
 )
 from upswing.doctor.returns import FALLEN, FLAT, PLATEAU, RISING, UNKNOWN
 from upswing.doctor.rules.rule import Rule, found
-from upswing.doctor.shape import budget
 from upswing.doctor.stats import median
 from upswing.doctor.thresholds import limit, origin
 
@@ -34,7 +33,7 @@ def stall(case: Case) -> Outcome:
     returns = case.returns
     if returns.state == UNKNOWN:
         return NotChecked("R01", "few_episodes")
-    if case.live and case.series.steps[-1] < 0.3 * budget(case.series):
+    if case.done < limit("live_share"):
         return NotChecked("R01", "too_early")
     if returns.solved:
         return Passed("R01", (Evidence(RETURN, returns.final, ">", returns.solved_at, "goal"),))

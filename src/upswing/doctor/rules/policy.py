@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -162,17 +163,20 @@ def clip_high(case: Case) -> Outcome:
 
 def implied_kl(clipped: float, epsilon: float) -> float:
     """The KL at which Gaussian log ratios would be clipped as often: log r ~ N(-σ²/2, σ²), KL = σ²/2."""
-    low, high = 1e-4, 3.0
-    for _ in range(40):
-        sigma = math.sqrt(low * high)
-        if _clipped_share(sigma, epsilon) < clipped:
-            low = sigma
-        else:
-            high = sigma
-    return low * high / 2.0
+    shares, kls = _clip_curve(round(epsilon, 2))
+    return float(np.interp(clipped, shares, kls))
 
 
-def _clipped_share(sigma: float, epsilon: float) -> float:
+@cache
+def _clip_curve(epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clip fractions, rising, and the KL that belongs to each."""
+    sigmas = np.geomspace(epsilon / 8, 2.0, 160)
+    shares = np.array([clipped_share(sigma, epsilon) for sigma in sigmas])
+    upto = int(np.argmax(shares)) + 1  # for huge σ the shares fall again
+    return shares[:upto], sigmas[:upto] ** 2 / 2
+
+
+def clipped_share(sigma: float, epsilon: float) -> float:
     """P(|r - 1| > ε) for log r ~ N(-σ²/2, σ²)."""
     upper = (math.log1p(epsilon) + sigma**2 / 2) / (sigma * math.sqrt(2))
     lower = (math.log1p(-epsilon) + sigma**2 / 2) / (sigma * math.sqrt(2)) if epsilon < 1 else -math.inf

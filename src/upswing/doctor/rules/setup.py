@@ -49,7 +49,7 @@ def too_few_updates(case: Case) -> Outcome:
         evidence = [counted, *(moved if travel is not None and travel < limit("S01.travel") else [])]
         return found(case, "S01", WARN, excess, evidence, variant="iterations", **values)
     if travel is not None and travel < limit("S01.travel"):
-        return found(case, "S01", WARN, limit("S01.travel") / travel, moved, variant="travel", **values)
+        return found(case, "S01", WARN, limit("S01.travel") / max(travel, 1e-12), moved, variant="travel", **values)
     return Passed("S01", (counted._replace(relation=">"),))
 
 
