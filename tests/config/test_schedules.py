@@ -120,7 +120,7 @@ UNREADABLE = [
 ]
 
 
-@pytest.mark.parametrize("setting", UNREADABLE, ids=repr)
+@pytest.mark.parametrize("setting", UNREADABLE)
 def test_what_is_no_schedule_is_refused_in_one_sentence(setting):
     with pytest.raises(ConfigError) as caught:
         parse_schedule(setting, "learning_rate", allow_adaptive=True)
