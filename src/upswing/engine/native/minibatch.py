@@ -14,6 +14,7 @@ import numpy as np
 
 from upswing.compiled import numeric
 from upswing.compiled.compiler import inline
+from upswing.compiled.views import matrix, vector
 from upswing.engine.native.heads import differentiate, evaluate
 from upswing.engine.native.layout import (
     GAUSSIAN,
@@ -70,7 +71,7 @@ def gradient(layers, head, params, shadow, batch, picked, settings, work, grads,
     ratio_error = ZERO
     for start in range(0, n, capacity):
         rows = min(capacity, n - start)
-        gather(batch, picked[start : start + rows], shift, scale, work[0], scratch)
+        gather(batch, vector(picked, start, rows), shift, scale, work[0], scratch)
         error = chunk_gradient(layers, head, params, shadow, rows, n, settings, work, grads, figures, start > 0)
         ratio_error = max(ratio_error, error)
     for i in range(figures.size):
@@ -120,8 +121,8 @@ def chunk_gradient(layers, head, params, shadow, rows, n, settings, work, grads,
     forward(layers, POLICY + VALUE, params, shadow, x, 0, rows, capacity, outputs, slopes)
     policy, value, n_actions = head[POLICY_LAYER], head[VALUE_LAYER], head[N_PARTS]
     n_outputs, at = layers[policy, N_OUT], layers[policy, OUTPUT] * capacity
-    y = outputs[at : at + rows * n_outputs].reshape(rows, n_outputs)
-    delta = deltas[at : at + rows * n_outputs].reshape(rows, n_outputs)
+    y = matrix(outputs, at, rows, n_outputs)
+    delta = matrix(deltas, at, rows, n_outputs)
     actions = scratch[ACTIONS : ACTIONS + n_actions]
     p = scratch[ACTIONS + n_actions : ACTIONS + n_actions + n_outputs + 2]
     logp = scratch[ACTIONS + n_actions + n_outputs + 2 :]
@@ -130,7 +131,7 @@ def chunk_gradient(layers, head, params, shadow, rows, n, settings, work, grads,
     bonus = np.float32(settings[ENT_COEF] / n)
     differentiate(head, params, actions, p, logp, scratch[WEIGHT], bonus, delta, grads)
     v = layers[value, OUTPUT] * capacity
-    value_gradient(outputs[v : v + rows], n, settings, scratch, deltas[v : v + rows], figures)
+    value_gradient(vector(outputs, v, rows), n, settings, scratch, vector(deltas, v, rows), figures)
     backward(layers, params, x, rows, capacity, outputs, slopes, deltas, grads, adds)
     return error
 

@@ -12,6 +12,7 @@ from upswing.compiled import numeric
 from upswing.compiled.blas import multiply, multiply_transposed
 from upswing.compiled.compiler import inline
 from upswing.compiled.transpose import transpose
+from upswing.compiled.views import matrix, vector
 from upswing.engine.native.layout import (
     ACTIVATION,
     BIAS,
@@ -55,10 +56,10 @@ def forward(layers, serves, params, shadow, x, x_row, rows, capacity, outputs, s
         else:
             source = layers[layers[l, SOURCE], OUTPUT] * capacity
             multiply(rows, n_in, n_out, outputs, source, shadow, layers[l, SHADOW], ZERO, outputs, at)
-        y = outputs[at : at + rows * n_out].reshape(rows, n_out)
-        bias = params[layers[l, BIAS] : layers[l, BIAS] + n_out]
+        y = matrix(outputs, at, rows, n_out)
+        bias = vector(params, layers[l, BIAS], n_out)
         if layers[l, ACTIVATION] == SILU:
-            silu(y, bias, slopes[at : at + rows * n_out].reshape(rows, n_out))
+            silu(y, bias, matrix(slopes, at, rows, n_out))
         else:
             activate(layers[l, ACTIVATION], y, bias)
 
@@ -109,10 +110,10 @@ def backward(layers, params, x, rows, capacity, outputs, slopes, deltas, grads, 
     """
     for l in range(layers.shape[0] - 1, -1, -1):
         n_in, n_out, at = layers[l, N_IN], layers[l, N_OUT], layers[l, OUTPUT] * capacity
-        delta = deltas[at : at + rows * n_out].reshape(rows, n_out)
-        y = outputs[at : at + rows * n_out].reshape(rows, n_out)
-        slope = slopes[at : at + rows * n_out].reshape(rows, n_out) if layers[l, ACTIVATION] == SILU else y
-        bias_grad = grads[layers[l, BIAS] : layers[l, BIAS] + n_out]
+        delta = matrix(deltas, at, rows, n_out)
+        y = matrix(outputs, at, rows, n_out)
+        slope = matrix(slopes, at, rows, n_out) if layers[l, ACTIVATION] == SILU else y
+        bias_grad = vector(grads, layers[l, BIAS], n_out)
         if adds == 0:
             for j in range(n_out):
                 bias_grad[j] = ZERO

@@ -7,6 +7,7 @@ from numba import types
 
 from upswing.compiled.clock import nanoseconds
 from upswing.compiled.compiler import inline, kernel
+from upswing.compiled.views import vector
 from upswing.engine.native.heads import mode, sample
 from upswing.engine.native.layout import N_OUT, OUTPUT, POLICY, POLICY_LAYER, VALUE, VALUE_LAYER
 from upswing.engine.native.mlp import forward, refresh_shadow
@@ -103,7 +104,7 @@ def collect(
             scale_obs(obs_mean, obs_var, scaling[CLIP_OBS], final_obs, final_obs, n_ended)
         else:
             copy(raw_obs, current)
-        value_endings(policy, final_obs, ended_rows[:n_ended], final_values[t])
+        value_endings(policy, final_obs, vector(ended_rows, 0, n_ended), final_values[t])
     return total
 
 
@@ -126,7 +127,7 @@ def act(policy, stream, x, actions, log_probs, values, deterministic):
         forward(layers, POLICY + VALUE, params, shadow, flat, start, rows, capacity, outputs, slopes)
         y, v = layers[head[POLICY_LAYER], OUTPUT] * capacity, layers[head[VALUE_LAYER], OUTPUT] * capacity
         for i in range(rows):
-            row = outputs[y + i * n_outputs : y + (i + 1) * n_outputs]
+            row = vector(outputs, y + i * n_outputs, n_outputs)
             if deterministic:
                 mode(head, row, actions[start + i])
             else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from upswing.compiled.compiler import inline, kernel
 from upswing.compiled.random import shuffle
+from upswing.compiled.views import vector
 from upswing.engine.native.adam import adam_step, clip_factor, norm
 from upswing.engine.native.minibatch import gradient
 from upswing.engine.native.mlp import refresh_shadow
@@ -73,7 +74,7 @@ def run_epochs(
         totals[N_EPOCHS] += 1.0
         totals[EPOCH_KL] = totals[EPOCH_CLIPPED] = totals[EPOCH_MINIBATCHES] = 0.0
         for start in range(0, order.size, batch_size):
-            picked = order[start : start + batch_size]
+            picked = vector(order, start, min(batch_size, order.size - start))
             ratio_error = gradient(layers, head, params, shadow, batch, picked, settings, work, grads, figures)
             note_figures(figures, ratio_error, settings, totals)
             if figures[KL] > STOP_FACTOR * settings[TARGET_KL]:
