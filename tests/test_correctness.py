@@ -59,6 +59,8 @@ class Lasting(gymnasium.Env):
 class AlwaysZero:
     """An agent that takes action 0."""
 
+    policy = None
+
     def act(self, obs, deterministic=True):
         return np.zeros(len(obs), np.int64)
 

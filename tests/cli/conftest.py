@@ -44,8 +44,9 @@ def asked(monkeypatch):
             hook.on_end(result)
         return result
 
-    def resume(run_dir, hooks=(), *, total_timesteps=None, trusted=True):
-        calls.append({"run_dir": run_dir, "total_timesteps": total_timesteps, "trusted": trusted})
+    def resume(run_dir, hooks=(), *, total_timesteps=None, engine=None, trusted=True):
+        asked = {"run_dir": run_dir, "total_timesteps": total_timesteps, "engine": engine, "trusted": trusted}
+        calls.append(asked)
         return result
 
     module = types.ModuleType("upswing.training")

@@ -40,7 +40,10 @@ def test_quiet_is_one_line(upswing, asked):
 
 def test_resume(upswing, asked, tmp_path):
     assert upswing("resume", tmp_path, "--total-timesteps", "3e5", "--quiet").code == 0
-    assert asked[-1] == {"run_dir": str(tmp_path), "total_timesteps": 300_000, "trusted": False}
+    wanted = {"run_dir": str(tmp_path), "total_timesteps": 300_000, "engine": None, "trusted": False}
+    assert asked[-1] == wanted
+    upswing("resume", tmp_path, "--engine", "torch", "-q")
+    assert asked[-1]["engine"] == "torch"
     upswing("resume", tmp_path, "--trust-code", "-q")
     assert asked[-1]["trusted"] is True
     said = upswing("resume", tmp_path, "--total-timesteps", "some")

@@ -102,7 +102,7 @@ def test_a_preset_is_used_and_said(upswing, asked):
     preset = PRESETS["CartPole-v1"]
     for name, value in preset.settings.items():
         assert getattr(asked[-1]["config"], name) == value
-    view = asked[-1]["hooks"][0]
+    view = asked[-1]["hooks"][-1]
     assert said.code == 0
     assert view.state.notices == ["Preset CartPole-v1 (RL-Zoo, expected return 500); --no-preset declines it."]
 
@@ -118,7 +118,7 @@ def test_flags_replace_single_settings_of_a_preset(upswing, asked):
     config = asked[-1]["config"]
     assert (config.n_envs, config.n_minibatches, config.batch_size, config.n_steps) == (4, 2, None, 32)
     assert config.policy_kwargs == {"net_arch": [8]}
-    assert "Replaced by you: n_envs." in asked[-1]["hooks"][0].state.notices[0]
+    assert "Replaced by you: n_envs." in asked[-1]["hooks"][-1].state.notices[0]
 
 
 def test_keyword_arguments_of_a_preset_are_merged(configured):
@@ -157,7 +157,7 @@ def test_a_finished_runs_settings_are_repeated(upswing, asked, tmp_path):
     for name in FIELDS:
         if name != "name":
             assert getattr(config, name) == getattr(first, name), name
-    assert asked[-1]["hooks"][0].state.notices == []  # nothing of the preset is left
+    assert asked[-1]["hooks"][-1].state.notices == []  # nothing of the preset is left
 
 
 def test_code_in_a_file_needs_trust(upswing, asked, tmp_path):
@@ -269,7 +269,7 @@ def test_borrowed_flags(configured, args, field, value):
 
 def test_what_borrowed_flags_mean_is_said(upswing, asked):
     upswing("train", ENV, "--torch-deterministic", "--num-eval-steps", "50", "--track", "--eval-freq", "25", "-q")
-    notices = " ".join(asked[-1]["hooks"][0].state.notices)
+    notices = " ".join(asked[-1]["hooks"][-1].state.notices)
     assert "--torch-deterministic changes nothing" in notices
     assert "evaluations play whole episodes" in notices
     assert "Weights & Biases is not written to" in notices
