@@ -17,7 +17,7 @@ LAYERS = [
     {"ppo", "run", "compiled"},
     {"envs", "policies"},
     {"engine"},
-    {"hooks", "agent", "evaluation", "progress", "keeping", "training", "selftest", "view"},
+    {"hooks", "agent", "evaluation", "progress", "keeping", "training", "many", "selftest", "view"},
     {"doctor", "lab", "explain", "bench"},
     {"cli", "sb3", "__main__", "__init__"},
 ]

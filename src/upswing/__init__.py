@@ -20,6 +20,7 @@ _HOMES = {
     "preset": "upswing.presets",
     "train": "upswing.training",
     "resume": "upswing.training",
+    "train_many": "upswing.many",
     "evaluate": "upswing.evaluation",
     "evaluate_run": "upswing.evaluation",
     "load_agent": "upswing.evaluation",

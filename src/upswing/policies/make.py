@@ -6,6 +6,7 @@ import difflib
 import importlib
 import inspect
 import sys
+import threading
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +25,8 @@ POLICIES: dict[str, type[ActorCritic]] = {
     "CnnPolicy": CnnPolicy,
     "MultiInputPolicy": MultiInputPolicy,
 }
+
+_GENERATOR = threading.Lock()  # torch's initialisers draw from its one global generator
 
 
 def make_policy(
@@ -45,7 +48,7 @@ def make_policy(
     if config.use_sde:
         kwargs["use_sde"] = True
     _check_call(kind, observation_space, action_space, kwargs)
-    with torch.random.fork_rng(devices=[]):
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(generator_seed)
         return kind(observation_space, action_space, **kwargs)
 
