@@ -28,7 +28,6 @@ ROOT = Path(__file__).parent.parent
 SOURCE = Path(upswing.__file__).parent
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
 PAGES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
-WRITTEN_LATER = {"docs/returns.md", "docs/benchmarks.md", "docs/doctor-benchmark.md"}  # by commands that take hours
 MAY_NOT_RUN = {"make", "tensorboard", "source", "pip", "cd"}
 
 BLOCK = re.compile(r"(?:^<!-- (?P<order>[^>]*) -->\n)?^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -150,7 +149,7 @@ def test_every_link_leads_somewhere(page):
             continue
         file = (page.parent / target).resolve() if target else page
         where = file.relative_to(ROOT).as_posix()
-        assert file.exists() or where in WRITTEN_LATER, f"{page.name} links to {where}, which is not there"
+        assert file.exists(), f"{page.name} links to {where}, which is not there"
         if anchor:
             anchors = {slug(heading) for _, heading in HEADING.findall(prose(file))}
             assert anchor in anchors, f"{page.name} links to {where}#{anchor}; there is {sorted(anchors)}"
@@ -204,7 +203,7 @@ def test_reference_pages_are_current(name):
 def test_every_page_is_in_the_index():
     index = ROOT / "docs" / "README.md"
     linked = {found[1].partition("#")[0] for found in LINK.finditer(prose(index))}
-    assert linked | WRITTEN_LATER >= {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert linked >= {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
 def test_every_command_is_documented():
