@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import make_snapshot
-
 from upswing.run.checkpoint import save_checkpoint
 from upswing.run.versions import machine
 
