@@ -85,7 +85,11 @@ def test_rows_that_only_reset_reach_neither_weights_nor_statistics(normalize):
     for value in (0.0, np.nan, 1e30):
         engine = engine_for(poisoned(value), normalize_reward=normalize)
         rollout = engine.collect()
+        for part in (rollout.obs, rollout.log_probs, rollout.values):
+            part[~rollout.valid] = value
         stats = engine.update(rollout, HYPER)
+        if normalize:
+            assert engine.normalizer.returns.weight == pytest.approx(1e-4 + int(rollout.valid.sum()))
         outcomes.append((weights(engine), stats._replace(update_s=0), rollout.raw_reward_mean))
     for other in outcomes[1:]:
         assert torch.equal(outcomes[0][0], other[0])
