@@ -18,7 +18,7 @@ def draws(policy, seed=0, deterministic=False):
     buffers, obs = PolicyBuffers(policy), np.full((N, 5), 0.3, np.float32)
     actions, log_probs, values = np.empty((N, buffers.layout.n_actions), np.float32), *np.empty((2, N), np.float32)
     act_once(
-        *buffers.network, buffers.outputs, buffers.slopes, stream(seed), obs, actions, log_probs, values, deterministic, True
+        *buffers.forward, stream(seed), obs, actions, log_probs, values, deterministic, True
     )  # fmt: skip
     with torch.no_grad():
         distribution, expected = policy(torch.from_numpy(obs))

@@ -140,6 +140,23 @@ def test_normalisation_is_the_normalizers_own():
     assert rollout.raw_reward_mean == pytest.approx(np.concatenate(raw).mean(), rel=1e-5)
 
 
+def test_a_hook_that_raises_leaves_the_statistics_where_they_are():
+    class Enough(Exception):
+        pass
+
+    def watch(view):
+        seen.append(engine.normalizer.obs[""].count)
+        if view.step == 9:
+            raise Enough
+
+    engine, seen = engine_for(compiled_env(), **NORMALISED), []
+    with pytest.raises(Enough):
+        engine.collect(watch)
+    assert seen == pytest.approx([4 * n + 1e-4 for n in range(2, 12)])  # the first observations, then ten steps
+    assert engine.normalizer.obs[""].count == seen[-1]
+    assert engine.update(engine.collect(), HYPER).ratio_error < 1e-5
+
+
 def test_mean_raw_reward_and_episodes_stay_raw():
     engine = engine_for(compiled_env("Pendulum-v1", 2), n_steps=200, **NORMALISED)
     rollout = engine.collect()

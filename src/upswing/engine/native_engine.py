@@ -85,13 +85,16 @@ class NativeEngine:
         start = time.perf_counter()
         self.buffers.check()
         self.moments.take()
-        with one_blas_thread():
-            if isinstance(self.env, NativeVectorEnv) and on_step is None:
-                rollout = self._collect_compiled(self.env)
-            else:
-                rollout = self._collect_stepwise(on_step)
-            self._value(self.storage.current, self.storage.last_values)
-        self.moments.give_back()
+        self.storage.clear()
+        try:
+            with one_blas_thread():
+                if isinstance(self.env, NativeVectorEnv) and on_step is None:
+                    rollout = self._collect_compiled(self.env)
+                else:
+                    rollout = self._collect_stepwise(on_step)
+                self._value(self.storage.current, self.storage.last_values)
+        finally:
+            self.moments.give_back()
         rollout.collect_s = time.perf_counter() - start
         rollout.env_s = min(rollout.env_s, rollout.collect_s)
         return rollout
@@ -100,13 +103,12 @@ class NativeEngine:
         storage, moments, n_steps = self.storage, self.moments, self.config.n_steps
         counters = np.zeros(rollout_kernels.N_COUNTERS, np.int64)
         total = rollout_kernels.collect(
-            *self.buffers.network, self.buffers.outputs, self.buffers.slopes, self.streams[0],
+            *self.buffers.forward, self.streams[0],
             *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
             moments.scaling, *moments.obs, *moments.returns, moments.discounted,
             *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,
         )  # fmt: skip
         self.num_timesteps += n_steps * env.n_envs
-        storage.valid[:] = True
         episodes = env.read_episodes(storage.episodes[: counters[rollout_kernels.N_EPISODES]])
         timed = max(1, int(counters[rollout_kernels.TIMED_STEPS]))
         env_s = counters[rollout_kernels.ENV_NS] * 1e-9 * n_steps / timed
@@ -126,6 +128,7 @@ class NativeEngine:
             if step.episodes:
                 episodes += step.episodes
             if on_step is not None:
+                self.moments.give_back()
                 on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
         return storage.rollout(episodes, raw_reward / max(1, int(storage.valid.sum())), env_s)
 
@@ -134,7 +137,7 @@ class NativeEngine:
         storage, buffers = self.storage, self.buffers
         storage.obs[t] = storage.current
         rollout_kernels.act_once(
-            *buffers.network, buffers.outputs, buffers.slopes, self.streams[0], storage.current,
+            *buffers.forward, self.streams[0], storage.current,
             storage.actions[t], storage.log_probs[t], storage.values[t], False, t == 0,
         )  # fmt: skip
         return storage.for_env(storage.actions[t])
@@ -144,27 +147,27 @@ class NativeEngine:
         storage, moments = self.storage, self.moments
         rewards, valid = storage.rewards[t], storage.valid[t]
         rewards[:] = step.rewards
-        valid[:] = True if step.valid is None else step.valid
         if step.valid is not None:
+            valid[:] = step.valid
             rewards[~valid] = 0.0
         total = float(rewards.sum(dtype=np.float64))
-        storage.terminated[t], storage.truncated[t], storage.final_values[t] = step.terminated, step.truncated, 0.0
+        storage.terminated[t], storage.truncated[t] = step.terminated, step.truncated
         if moments.scales_rewards:
             scaling = self.normalizer.gamma, self.normalizer.clip_reward
             rollout_kernels.reward_once(*moments.returns, moments.discounted, *scaling, rewards, ended, valid)
-        final = None if step.final_obs is None else self._flat(step.final_obs)
         self._observe(step.obs)
-        if final is not None:
+        if step.final_obs is not None:
+            final, found = _flat(step.final_obs), np.empty(len(step.final_obs), np.float32)
             if moments.scales_obs:
-                rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, False, final, final)
-            found = np.empty(len(final), np.float32)
+                raw, final = final, np.empty_like(final)
+                rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, False, raw, final)
             self._value(final, found)
             storage.final_values[t, ended] = found
         return total
 
     def _observe(self, obs: Any, take: bool = False) -> None:
         """Make `obs` [N, ...] the current observations, scaled where that is wanted, after the moments took it in."""
-        moments, flat = self.moments, self._flat(obs)
+        moments, flat = self.moments, _flat(obs)
         if not moments.scales_obs:
             self.storage.current[:] = flat
             return
@@ -174,12 +177,8 @@ class NativeEngine:
         if take:
             moments.give_back()
 
-    def _flat(self, obs: Any) -> np.ndarray:
-        return np.array(obs, np.float32).reshape(len(obs), -1)
-
     def _value(self, x: np.ndarray, out: np.ndarray) -> None:
-        buffers = self.buffers
-        rollout_kernels.value_once(*buffers.network, buffers.outputs, buffers.slopes, x, out, False)
+        rollout_kernels.value_once(*self.buffers.forward, x, out, False)
 
     def update(
         self, rollout: Rollout, hyper: Hyper, on_epoch: Callable[[EpochView], bool | None] | None = None
@@ -337,10 +336,15 @@ class NativeEngine:
             lost.append("This environment cannot give its state: new episodes were begun.")
         else:
             self.env.set_state(rest["environment"])
-            self.storage.current[:] = self._flat(rest["obs"])
+            self.storage.current[:] = _flat(rest["obs"])
             self.normalizer.discounted[:] = rest["discounted"]
         return lost
 
     def close(self) -> None:
         """Close the environments."""
         self.env.close()
+
+
+def _flat(obs: Any) -> np.ndarray:
+    """Observations [N, ...] as kernels read them, float32 [N, n_obs]; the same memory where that is possible."""
+    return np.ascontiguousarray(obs, np.float32).reshape(len(obs), -1)

@@ -46,6 +46,11 @@ class NetworkBuffers:
         """What every kernel begins with: layers, head, params, shadow."""
         return self.layout.layers, self.layout.head, self.params, self.shadow
 
+    @property
+    def forward(self) -> tuple[np.ndarray, ...]:
+        """What kernels that only compute the networks begin with: `network`, and workspace for outputs and slopes."""
+        return *self.network, self.outputs, self.slopes
+
 
 class PolicyBuffers(NetworkBuffers):
     """A policy that learns: Adam's moments and the workspace of an update beside its networks."""

@@ -57,7 +57,7 @@ def _stretch(
     """The episodes that end in the next STEPS_AT_ONCE steps."""
     counters = np.zeros(kernels.N_COUNTERS, np.int64)
     kernels.collect(
-        *network.network, network.outputs, network.slopes, draws,
+        *network.forward, draws,
         *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
         moments.scaling, *moments.obs, *moments.returns, moments.discounted,
         *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,

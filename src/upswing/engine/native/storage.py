@@ -34,6 +34,11 @@ class RolloutStorage:
         written = (self.obs, self.actions, self.log_probs, self.values)
         return *written, self.rewards, self.terminated, self.truncated, self.final_values
 
+    def clear(self) -> None:
+        """Make the rows those of a rollout in which every step is valid and no episode has ended."""
+        self.valid[:] = True
+        self.final_values[:] = 0.0
+
     def for_env(self, actions: np.ndarray) -> np.ndarray:
         """Actions [N, n_actions] as environments of this action space take them."""
         if isinstance(self.action_space, spaces.Box):
