@@ -9,7 +9,7 @@ import pytest
 from doctor.made import POOL, flat, healthy
 from upswing.config import TrainConfig, derive
 from upswing.doctor.growing import MOST_EPISODES, GrowingSeries
-from upswing.doctor.hook import SHARE_OF_TIME, DoctorHook
+from upswing.doctor.hook import CREDIT_S, SHARE_OF_TIME, DoctorHook
 from upswing.doctor.observe import dormant_share, observation_figures, observed, rows_of, saturation
 from upswing.engine.contract import Rollout
 from upswing.envs.contract import Episode
@@ -154,9 +154,10 @@ def test_looking_is_paid_for_by_the_clock():
             looks.append(clock.now)
             clock.now += 0.1
 
-    watched(healthy(n=N), Slow(clock=clock), pace=1.0, clock=clock)
-    assert len(looks) >= 3
-    assert np.diff(looks).min() >= 0.1 / SHARE_OF_TIME
+    watched(healthy(n=400), Slow(clock=clock, cost=clock), pace=1.0, clock=clock)
+    assert len(looks) >= 4
+    assert np.diff(looks)[1:].min() >= 0.9 * 0.1 / SHARE_OF_TIME
+    assert 0.1 * (len(looks) - 1) <= CREDIT_S + SHARE_OF_TIME * clock.now
 
 
 def test_between_looks_an_iteration_costs_a_list_append():

@@ -1,6 +1,6 @@
 """The doctor beside a running training: it looks now and then, and speaks only when something has changed.
 
-Looking is paid for by the clock: after a look that took c seconds, the next one waits for c / SHARE_OF_TIME. An
+Looking is paid for by the clock: looks may take SHARE_OF_TIME of the time that has passed, and CREDIT_S besides. An
 iteration in between costs a list append.
 """
 
@@ -29,8 +29,9 @@ from upswing.errors import ConfigError, StorageError
 from upswing.hooks import Hook, Record, Request, Result, RunInfo
 from upswing.run.records import FINDINGS, RecordWriter, read_metrics
 
-SHARE_OF_TIME = 0.004
-SHORTEST_S = 1.0
+SHARE_OF_TIME = 0.005
+CREDIT_S = 0.03  # of processor time, so that the first looks come soon
+SHORTEST_S = 1.0  # between two looks
 STOP_ON = ("never", WARN, ERROR)
 
 __all__ = ["DoctorHook", "ask"]
@@ -43,19 +44,25 @@ class DoctorHook(Hook):
     been recorded, which findings are in force, and when to look next.
     """
 
-    def __init__(self, lang: str = "en", stop_on: str = "never", clock: Callable[[], float] = time.perf_counter):
+    def __init__(
+        self,
+        lang: str = "en",
+        stop_on: str = "never",
+        clock: Callable[[], float] = time.perf_counter,
+        cost: Callable[[], float] = time.thread_time,
+    ):
         if stop_on not in STOP_ON:
             raise ConfigError(f"--stop-on {stop_on!r} is not known: choose one of {', '.join(STOP_ON)}.")
-        self.lang, self.stop_on, self.clock = lang, stop_on, clock
+        self.lang, self.stop_on, self.clock, self.cost = lang, stop_on, clock, cost
         self.growing = GrowingSeries()
         self.active: dict[str, str] = {}  # codes in force and their severity
         self.spoken: list[str] = []  # sentences not yet passed on
         self._looks: dict[str, int] = {}  # by code: looks in a row that saw it (above 0) or did not (below)
         self.diagnosis: Diagnosis | None = None
-        self.spent_s = 0.0
+        self.spent_s = self._last_cost_s = 0.0
         self.failed = False  # the doctor itself: it must never harm the training
         self._rollout: Rollout | None = None
-        self._next = clock()
+        self._started = self._looked = clock()
 
     def on_start(self, info: RunInfo) -> None:
         """Note the settings, take up what an earlier process recorded, and judge the set-up."""
@@ -68,32 +75,38 @@ class DoctorHook(Hook):
                 self.growing.start_with(read_metrics(self.run_dir))
         elif not info.start_timesteps:
             self._compare_safely(lambda: check_setup(self._series({})))
-        self._next = self.clock() + SHORTEST_S
+        self._started = self._looked = self.clock()
 
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
         """Remember the episodes; keep the rollout for a look where one is due."""
         if rollout.episodes:
             self.growing.add_episodes(num_timesteps, rollout.episodes)
-        self._rollout = rollout if self.clock() >= self._next and not self.failed else None
+        self._rollout = rollout if self._due() else None
 
     def on_iteration(self, record: Record, agent: Any) -> Request | None:
         """Take in the record. When a look is due: its figures as metrics, what is new as notices, perhaps a stop."""
         self.growing.add(record)
         if self._rollout is None:
             return self._pass_on({}) if self.spoken else None
-        began = self.clock()
+        began, self._looked = self.cost(), self.clock()
         figures = self._look_into(self._rollout, agent)
         self._rollout = None
         record.update(figures)
         self._judge()
-        self.spent_s += self.clock() - began
-        self._next = self.clock() + max(SHORTEST_S, (self.clock() - began) / SHARE_OF_TIME)
+        self._last_cost_s = self.cost() - began
+        self.spent_s += self._last_cost_s
         return self._pass_on(figures)
 
     def on_end(self, result: Result) -> None:
         """Judge the whole run once more, for the record."""
         if len(self.growing):
             self._judge(live=False)
+
+    def _due(self) -> bool:
+        """Whether it is time for another look, and enough time has passed to pay for those before."""
+        now = self.clock()
+        paid = self.spent_s + self._last_cost_s <= CREDIT_S + SHARE_OF_TIME * (now - self._started)
+        return now - self._looked >= SHORTEST_S and paid and not self.failed
 
     def _look_into(self, rollout: Rollout, agent: Any) -> dict[str, float]:
         policy = getattr(agent, "policy", None)

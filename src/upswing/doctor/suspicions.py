@@ -66,6 +66,7 @@ TABLE: dict[str, dict[str, float]] = {
     },
     "V04:large": {"reward_large": 0.95},
     "V04:small": {"reward_small": 0.9},
+    "V04:outliers": {"reward_outliers": 0.9, "gamma_high": 0.3},
     "V05": {"lr_high": 0.6, "gamma_high": 0.4, "reward_large": 0.4, "reward_outliers": 0.4},
     "V06": {"lr_high": 0.5, "rollout_small": 0.5, "batch_small": 0.4, "gamma_high": 0.2},
     "O01": {"reward_outliers": 0.5, "lr_high": 0.4, "reward_large": 0.4, "critic_dominates": 0.3},

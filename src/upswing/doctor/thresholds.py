@@ -65,6 +65,7 @@ TABLE: dict[str, Threshold] = {
     "V02.variance": Threshold(1e-3, _CALIBRATED),
     "V03.bias": Threshold(0.5, _CHOSEN),
     "V04.large": Threshold(1e3, _CALIBRATED),
+    "V04.normalized": Threshold(100.0, _CALIBRATED),
     "V04.small": Threshold(0.03, _CALIBRATED),
     "V05.mads": Threshold(10.0, _CHOSEN),
     "V05.least": Threshold(2.0, _CALIBRATED),

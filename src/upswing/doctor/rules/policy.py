@@ -161,10 +161,14 @@ def clip_high(case: Case) -> Outcome:
     )
 
 
-def implied_kl(clipped: float, epsilon: float) -> float:
-    """The KL at which Gaussian log ratios would be clipped as often: log r ~ N(-σ²/2, σ²), KL = σ²/2."""
-    shares, kls = _clip_curve(round(epsilon, 2))
-    return float(np.interp(clipped, shares, kls))
+def implied_kl(clipped: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
+    """The KL [U] at which Gaussian log ratios would be clipped as often: log r ~ N(-σ²/2, σ²), KL = σ²/2."""
+    rounded = np.round(epsilon, 2)
+    implied = np.full(len(clipped), np.nan)
+    for value in np.unique(rounded):
+        here = rounded == value
+        implied[here] = np.interp(clipped[here], *_clip_curve(float(value)))
+    return implied
 
 
 @cache
@@ -189,12 +193,8 @@ def kl_clip_mismatch(case: Case) -> Outcome:
         return NotChecked("P04", "other_minibatches", ("train/kl_update",))
     kl, clipped = case.series.column("train/kl_update"), case.series.column(CLIP)
     epsilon = 0.2 * np.sqrt(clip_scale(case))
-    implied = np.array(
-        [
-            implied_kl(c, e) if np.isfinite(c) and 0.005 < c < 0.6 else np.nan
-            for c, e in zip(smooth(clipped, 5), epsilon, strict=True)
-        ]
-    )
+    smoothed = smooth(clipped, 5)
+    implied = np.where((smoothed > 0.005) & (smoothed < 0.6), implied_kl(smoothed, epsilon), np.nan)
     seen = np.isfinite(implied) & np.isfinite(kl)
     stretch = case.held("P04", (smooth(kl, 5) > limit("P04.factor") * implied) & (kl > 0.01), seen)
     if stretch is None:

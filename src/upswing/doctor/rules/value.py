@@ -116,8 +116,7 @@ def value_bias(case: Case) -> Outcome:
 
 def value_scale(case: Case) -> Outcome:
     """V04: the critic's targets are very large or very small numbers."""
-    if case.series.setting("normalize_reward") is True:
-        return NotApplicable("V04", "reward_normalized")
+    normalized = case.series.setting("normalize_reward") is True
     size = np.sqrt(target_variance(case))
     if case.series.has("train/return_mean"):
         size = np.sqrt(size**2 + case.series.column("train/return_mean") ** 2)
@@ -129,8 +128,14 @@ def value_scale(case: Case) -> Outcome:
         return NotChecked("V04", "not_logged", ("train/return_std",))
     if scale < 1e-9:
         return NotApplicable("V04", "constant_returns")
+    if normalized:
+        return _normalized_scale(case, scale)
     if limit("V04.small") <= scale <= limit("V04.large"):
         return Passed("V04", (Evidence("return_size", scale, "<", limit("V04.large"), origin("V04.large")),))
+    if scale < limit("V04.small") and not case.series.has("train/return_mean"):
+        returns = np.abs(case.series.column("rollout/ep_rew_mean"))
+        if not np.nanmax(returns, initial=0.0) < 1.0:  # what varies little may still be large
+            return NotChecked("V04", "not_logged", ("train/return_mean",))
     large = scale > limit("V04.large")
     name = "V04.large" if large else "V04.small"
     excess = scale / limit(name) if large else limit(name) / max(scale, 1e-30)
@@ -144,6 +149,15 @@ def value_scale(case: Case) -> Outcome:
         size=scale,
         demotable=excess < 100,
     )
+
+
+def _normalized_scale(case: Case, scale: float) -> Outcome:
+    """V04 for rewards that are normalised: their returns are of the order of 1 to 10, unless rare ones stand out."""
+    evidence = [Evidence("return_size", scale, ">", limit("V04.normalized"), origin("V04.normalized"))]
+    if scale <= limit("V04.normalized"):
+        return NotApplicable("V04", "reward_normalized")
+    excess = scale / limit("V04.normalized")
+    return found(case, "V04", WARN if case.stuck else INFO, excess, evidence, variant="outliers", size=scale)
 
 
 def critic_blowup(case: Case) -> Outcome:

@@ -149,7 +149,9 @@ def truncation(case: Case) -> Outcome:
     cut = case.series.column("rollout/truncated_fraction")
     if not np.isfinite(cut).any():
         return NotChecked("T01", "not_logged", ("rollout/truncated_fraction",))
-    truncated = float(np.nanmean(cut))
+    count = case.series.column("rollout/iteration_episodes")
+    weight = np.where(np.isfinite(cut), np.where(np.isfinite(count), count, 1.0), 0.0)
+    truncated = float((np.nan_to_num(cut) * weight).sum() / max(weight.sum(), 1.0))
     if truncated > 0.5 * share:
         return Passed("T01", (Evidence("rollout/truncated_fraction", truncated, "=", None, None),))
     return found(

@@ -142,6 +142,7 @@ RULES = {
         "Returns on an awkward scale",
         {
             "large": "The critic has to learn numbers around {size:.2g}. Networks learn numbers around 1; its error drowns the policy's gradient.",
+            "outliers": "Rewards are normalised, and still the critic has to learn numbers around {size:.2g}: rare rewards stand far out.",
             "small": "The critic has to learn numbers around {size:.2g}, far below the noise of its own first weights.",
         },
         "With normalize_reward the explained variance and the return do not improve.",
