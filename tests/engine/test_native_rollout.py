@@ -145,7 +145,7 @@ def test_a_hook_that_raises_leaves_the_statistics_where_they_are():
         pass
 
     def watch(view):
-        seen.append(engine.normalizer.obs[""].count)
+        seen.append(engine.normalizer.obs[""].weight)
         if view.step == 9:
             raise Enough
 
@@ -153,7 +153,7 @@ def test_a_hook_that_raises_leaves_the_statistics_where_they_are():
     with pytest.raises(Enough):
         engine.collect(watch)
     assert seen == pytest.approx([4 * n + 1e-4 for n in range(2, 12)])  # the first observations, then ten steps
-    assert engine.normalizer.obs[""].count == seen[-1]
+    assert engine.normalizer.obs[""].weight == seen[-1]
     assert engine.update(engine.collect(), HYPER).ratio_error < 1e-5
 
 
