@@ -116,8 +116,9 @@ def pids_of(process):
 
 
 def test_ctrl_c_reaches_the_script_alone(tmp_path):
-    waiting = "try:\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    pass\n"
-    process = run(tmp_path, DEFINE + MAKE + NAMES + waiting + STEP, start_new_session=True)
+    # the names are printed where Ctrl-C is already expected: it comes as soon as they are read
+    waiting = f"try:\n    {NAMES.strip()}\n    time.sleep(1000)\nexcept KeyboardInterrupt:\n    pass\n"
+    process = run(tmp_path, DEFINE + MAKE + waiting + STEP, start_new_session=True)
     pids = pids_of(process)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)

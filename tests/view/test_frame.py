@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from upswing.metrics import Band
-from upswing.view.frame import _health, frame
+from upswing.view.frame import _health, frame, notices
 from upswing.view.lines import bar, fitted, line, padded
 from upswing.view.numbers import percent
 from upswing.view.state import RunState
@@ -93,6 +93,15 @@ def test_more_metrics_appear_in_a_taller_window(state):
     short, tall = (plain(frame(state, WORDS["en"], 80, height)) for height in (23, 50))
     assert "gradient norm" not in short
     assert "value loss" in tall
+
+
+def test_what_happened_last_stands_first_among_the_notices(state):
+    state.happened = ["WARNING P01: updates too large.", "P01 is over."]
+    state.notices = ["Chosen by you.", *state.happened]
+    rows = [str(row) for row in notices(state, WORDS["en"], 80, 2)]
+    assert rows[0] == "· P01 is over."
+    assert rows[1].startswith("· WARNING P01")
+    assert "1 more" in rows[1]
 
 
 def test_notices_that_find_no_room_are_counted(state):

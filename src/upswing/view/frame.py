@@ -211,8 +211,10 @@ def record_of(state: RunState, words: Words) -> list[tuple[str, str]]:
 
 
 def notices(state: RunState, words: Words, width: int, limit: int) -> list[Text]:
-    """The first notices, one line each; the summary at the end has them all, in full."""
-    rows = [line(("· ", DIM), (notice, DIM)) for notice in state.notices[:limit]]
+    """What happened last, then what was said at the start, a line each; the summary at the end has it all, in full."""
+    said = [(notice, DIM) for notice in state.notices if notice not in state.happened]
+    newest = [(notice, ODD) for notice in reversed(state.happened)]
+    rows = [line(("· ", style), (notice, style)) for notice, style in [*newest, *said][:limit]]
     hidden = len(state.notices) - limit
     if hidden > 0:
         more = line(("  " + words["more_notices"].format(n=hidden), DIM))

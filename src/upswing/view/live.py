@@ -64,6 +64,7 @@ class LiveView(Hook):
         """Take in what happened."""
         with self._lock:
             self.state.notices.append(sentence)
+            self.state.happened.append(sentence)
 
     def on_iteration(self, record: Record, agent: Any) -> None:
         """Take in one iteration."""

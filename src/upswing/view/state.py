@@ -32,6 +32,7 @@ class RunState:
     def __init__(self, notices: Sequence[str] = (), clock: Callable[[], float] = time.monotonic):
         self.clock = clock
         self.notices = list(notices)
+        self.happened: list[str] = []  # those among the notices that came after the start
         self.info: RunInfo | None = None
         self.result: Result | None = None
         self.latest: Record = {}
