@@ -99,6 +99,8 @@ def test_every_pair_of_spaces_trains(tmp_path, observation, action):
         {"eval_freq": 0, "checkpoint_freq": 0},
         {"eval_deterministic": False, "n_eval_envs": 1},
         {"threads": 2, "device": "cpu", "keep_checkpoints": 1, "stats_window_size": 2, "adam_eps": 1e-8},
+        {"amp": "bf16", "normalize_obs": True},
+        {"amp": "fp16", "target_kl": 0.01},
         {"vectorization": "workers", "n_workers": 2, "step_timeout_s": 30.0, "max_worker_restarts": 1},
         {"vectorization": "auto"},
         {"env": "CartPole-v1", "vectorization": "gymnasium"},

@@ -117,6 +117,12 @@ def test_B02_needs_more_than_single_outliers():
     assert isinstance(ask("B02", healthy(ratio_error=lambda old: np.where(np.arange(len(old)) == 7, 0.1, old))), Passed)
 
 
+def test_B02_allows_mixed_precision_its_rounding():
+    rounding = healthy(ratio_error=0.005, settings={"amp": "bf16"})
+    assert isinstance(ask("B02", rounding), Passed)
+    assert ask("B02", healthy(ratio_error=0.05, settings={"amp": "bf16"})).severity == ERROR
+
+
 def test_P01_judges_by_the_runs_own_target():
     high = dict(approx_kl=0.04, **flat())
     assert isinstance(ask("P01", healthy(**high)), Passed)

@@ -8,24 +8,9 @@ import pytest
 import torch
 
 from scripted import ScriptedEnv, script
-from upswing.config import TrainConfig
-from upswing.engine.contract import Hyper
-from upswing.engine.torch_engine import TorchEngine
+from torch_engines import HYPER, engine_for, weights
 from upswing.envs.contract import Episode, Step
 from upswing.errors import TrainingDiverged
-from upswing.policies import make_policy
-
-HYPER = Hyper(learning_rate=1e-3, clip_range=0.2, clip_range_vf=None, ent_coef=0.01, n_epochs=2, target_kl=None)
-
-
-def engine_for(env, **settings):
-    config = TrainConfig(**({"n_envs": env.n_envs, "n_steps": 16, "batch_size": 8} | settings))
-    policy = make_policy(config, env.observation_space, env.action_space, 0)
-    return TorchEngine(config, env, policy, list(range(env.n_envs)), seed=0)
-
-
-def weights(engine):
-    return torch.cat([p.detach().flatten() for p in engine.policy.parameters()]).clone()
 
 
 def test_the_rollout_holds_what_the_policy_saw_and_what_the_environment_answered():

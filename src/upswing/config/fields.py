@@ -378,6 +378,12 @@ class TrainConfig:
         "Which engine trains: native (compiled, MLP policies on the CPU), torch (everything), or auto.",
         choices=("auto", "torch", "native"),
     )
+    amp: str = word(
+        "off",
+        MACHINE,
+        "Mixed precision of the torch engine's networks: off, bf16, or fp16 with loss scaling. Weights and losses stay float32.",
+        choices=("off", "bf16", "fp16"),
+    )
     threads: int | None = word(
         None,
         MACHINE,

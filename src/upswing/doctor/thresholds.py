@@ -38,6 +38,7 @@ TABLE: dict[str, Threshold] = {
     "mild_excess": Threshold(3.0, _CHOSEN),
     # bugs
     "B02.ratio": Threshold(1e-4, _IDENTITY),
+    "B02.ratio_amp": Threshold(1e-2, _CHOSEN),
     "B02.share": Threshold(0.3, _CHOSEN),
     "B03.kl": Threshold(-1e-6, _IDENTITY),
     "B04.kl": Threshold(1e-6, _CHOSEN),

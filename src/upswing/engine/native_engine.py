@@ -33,6 +33,8 @@ from upswing.run.snapshot import Snapshot, pack, unpack
 
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
     """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
+    if config.amp != "off":
+        return "amp asks for mixed precision"
     return why_not_compiled(policy)
 
 

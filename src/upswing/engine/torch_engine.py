@@ -14,6 +14,7 @@ from upswing.config import TrainConfig, derive
 from upswing.engine.adam import adam_arrays, load_adam_arrays
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
 from upswing.engine.normalizer import Normalizer
+from upswing.engine.precision import Precision
 from upswing.envs.contract import Observation, VectorEnv
 from upswing.errors import TrainingDiverged
 from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
@@ -62,6 +63,7 @@ class TorchEngine:
         self.device = next(policy.parameters()).device
         self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
         self.optimizer = torch.optim.Adam(policy.parameters(), lr=1.0, eps=config.adam_eps, fused=True)
+        self.precision = Precision(config.amp, self.device)
         self.batch_size = derive(config).batch_size
         self.sampling = torch.Generator(self.device).manual_seed(seed)
         self.shuffling = torch.Generator().manual_seed(seed + 1)
@@ -112,7 +114,8 @@ class TorchEngine:
     def _act(self, rollout: Rollout, t: int) -> np.ndarray:
         """Actions [N, ...] for the environments; observation, action, log-probability and value are stored at row t."""
         obs = self._tensors(self.obs)
-        distribution, values = self.policy(obs)
+        with self.precision.forward():
+            distribution, values = self.policy(obs)
         actions = distribution.sample(self.sampling, self.noise)
         if isinstance(obs, dict):
             for key, part in obs.items():
@@ -127,13 +130,17 @@ class TorchEngine:
     @torch.no_grad()
     def _value_endings(self, rollout: Rollout, endings: list[tuple[int, np.ndarray, Observation]]) -> None:
         """Values of the true last observations, in one batch, and of the observations after the last step."""
-        rollout.last_values = self.policy.predict_values(self._tensors(self.obs)).clone()
+        rollout.last_values = self._values(self._tensors(self.obs)).clone()
         rollout.final_values.zero_()
         if endings:
             steps = torch.from_numpy(np.concatenate([np.full(len(rows), t) for t, rows, _ in endings]))
             rows = torch.from_numpy(np.concatenate([rows for _, rows, _ in endings]))
             obs = self._tensors(_concatenate([final for _, _, final in endings]))
-            rollout.final_values[steps, rows] = self.policy.predict_values(obs)
+            rollout.final_values[steps, rows] = self._values(obs)
+
+    def _values(self, obs: Tensors) -> Tensor:
+        with self.precision.forward():
+            return self.policy.predict_values(obs)
 
     def _noise_is_due(self, t: int) -> bool:
         every = self.config.sde_sample_freq
@@ -233,7 +240,8 @@ class TorchEngine:
 
     def _minibatch(self, batch: Batch, hyper: Hyper) -> tuple[MinibatchStats, bool]:
         """One gradient step on `batch`, and whether its KL says to stop, in which case the step was not taken."""
-        distribution, values = self.policy(batch.obs)
+        with self.precision.forward():
+            distribution, values = self.policy(batch.obs)
         log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
         policy = policy_loss(log_ratio, self._scaled(batch.advantages, "minibatch"), hyper.clip_range)
         value = value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
@@ -246,19 +254,9 @@ class TorchEngine:
         stop = hyper.target_kl is not None and bool(kl > 1.5 * hyper.target_kl)
         norm = torch.zeros((), device=self.device)
         if not stop:
-            norm = self._gradient_step(loss)
+            norm = self.precision.step(loss, self.optimizer, self.policy.parameters(), self.config.max_grad_norm)
         detached = [figure.detach() for figure in (policy, value, entropy, loss, kl, clipped, norm, ratio_error)]
         return MinibatchStats(*detached), stop
-
-    def _gradient_step(self, loss: Tensor) -> Tensor:
-        """The global gradient norm before clipping. Where it is not finite the weights stay as they are: Adam's
-        `found_inf` makes it skip the step without the host having to look."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.config.max_grad_norm)
-        self.optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
-        self.optimizer.step()
-        return norm
 
     def _stats(self, batch: Batch, epochs: list[list[MinibatchStats]], stopped: bool, start: float) -> UpdateStats:
         """The update's figures, aggregated as metrics.py states; the one place where the device is read."""
@@ -268,6 +266,8 @@ class TorchEngine:
         kl, norm = every[:, 4], every[:, 6]
         if stopped:  # the minibatch that stopped the update took no step
             norm = norm[:-1]
+        if self.precision.skips_steps:
+            norm = norm[torch.isfinite(norm)]
         if not torch.isfinite(norm).all() or not torch.isfinite(every[:, 3]).all():
             raise TrainingDiverged(
                 "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
@@ -313,6 +313,7 @@ class TorchEngine:
             "discounted": self.normalizer.discounted,
             "sampling": self.sampling.get_state().numpy(),
             "shuffling": self.shuffling.get_state().numpy(),
+            "loss_scale": self.precision.scaler.state_dict(),
         }
         packed, arrays = pack(rest, "torch")
         return Snapshot(
@@ -330,6 +331,8 @@ class TorchEngine:
         self.num_timesteps = int(snapshot.state["num_timesteps"])
         rest: dict[str, Any] = unpack(snapshot.state["engine"], snapshot.environment)
         lost = []
+        if rest.get("loss_scale"):
+            self.precision.scaler.load_state_dict(rest["loss_scale"])
         if "sampling" in rest:
             self.sampling.set_state(torch.from_numpy(rest["sampling"].copy()))
             self.shuffling.set_state(torch.from_numpy(rest["shuffling"].copy()))

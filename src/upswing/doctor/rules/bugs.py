@@ -40,18 +40,19 @@ def nonfinite(case: Case) -> Outcome:
 def ratio_not_one(case: Case) -> Outcome:
     """B02: probability ratios differ from 1 before the first gradient step of an update."""
     errors = case.series.column("train/ratio_error")
+    bound = "B02.ratio" if case.series.setting("amp", "off") == "off" else "B02.ratio_amp"
     seen = np.isfinite(errors)
-    share = share_true(errors > limit("B02.ratio"), seen)
+    share = share_true(errors > limit(bound), seen)
     typical = median(errors)
     if share < limit("B02.share"):
-        return Passed("B02", (measured(case, "train/ratio_error", "B02.ratio", "<"),))
-    onset = int(np.flatnonzero(seen & (errors > limit("B02.ratio")))[0])
+        return Passed("B02", (measured(case, "train/ratio_error", bound, "<"),))
+    onset = int(np.flatnonzero(seen & (errors > limit(bound)))[0])
     return found(
         case,
         "B02",
         ERROR,
-        typical / limit("B02.ratio"),
-        [Evidence("train/ratio_error", typical, ">", limit("B02.ratio"), origin("B02.ratio"), _whole(case))],
+        typical / limit(bound),
+        [Evidence("train/ratio_error", typical, ">", limit(bound), origin(bound), _whole(case))],
         Stretch(onset, case.n - 1, True, share),
         demotable=False,
         value=typical,
