@@ -35,6 +35,7 @@ class Evaluation:
     success_once: float | None
     success_at_end: float | None
     mean_ep_length: float
+    mean_step_reward: float  # mean over the episodes of return / length
     returns: list[float]
     lengths: list[int]
     seconds: float = 0.0  # how long it took
@@ -90,6 +91,7 @@ def summarize(episodes: list[Episode]) -> Evaluation:
         success_once=share([e.success_once for e in episodes]),
         success_at_end=share([e.success_at_end for e in episodes]),
         mean_ep_length=float(np.mean(lengths)),
+        mean_step_reward=float(np.mean(np.divide(returns, lengths))),
         returns=[float(r) for r in returns],
         lengths=[int(n) for n in lengths],
     )

@@ -89,12 +89,15 @@ class Evaluator(Hook):
 
 
 def score_metrics(score: Evaluation) -> dict[str, float | None]:
-    """An evaluation under its metrics' tags."""
+    """An evaluation under its metrics' tags; ManiSkill's names for return and length where success is spoken of."""
+    successes = score.success_once is not None
     return {
         "eval/mean_reward": score.mean_reward,
         "eval/std_reward": score.std_reward,
         "eval/mean_ep_length": score.mean_ep_length,
-        "eval/reward": score.mean_reward / score.mean_ep_length,
+        "eval/reward": score.mean_step_reward,
+        "eval/return": score.mean_reward if successes else None,
+        "eval/episode_len": score.mean_ep_length if successes else None,
         "eval/success_once": score.success_once,
         "eval/success_at_end": score.success_at_end,
         "eval/eval_s": score.seconds,

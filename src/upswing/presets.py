@@ -1,7 +1,7 @@
 """Published recipes by environment: plain data, each with its source and the return it is known to reach.
 
-The numbers are those of RL-Zoo (DLR-RM/rl-baselines3-zoo), file hyperparams/ppo.yml at commit 22e3ff2, except where a
-preset names another source; what a recipe leaves out is Stable-Baselines3's default, which is also Upswing's. RL-Zoo's `normalize: true` scales observations
+The numbers are those of RL-Zoo (DLR-RM/rl-baselines3-zoo), file hyperparams/ppo.yml at commit 22e3ff2 (MuJoCo and walkers: 208b6fd), except
+where a preset names another source; what a recipe leaves out is Stable-Baselines3's default, which is also Upswing's. RL-Zoo's `normalize: true` scales observations
 and rewards. Expected returns are from its benchmark.md: one training each, deterministic policy.
 """
 
@@ -50,6 +50,25 @@ _LUNAR: dict[str, Any] = {
     "gamma": 0.999,
     "n_epochs": 4,
     "ent_coef": 0.01,
+}
+
+_MANISKILL: dict[str, Any] = {  # what all of ManiSkill's recipes for ppo.py share
+    "gamma": 0.8,
+    "gae_lambda": 0.9,
+    "n_epochs": 8,
+    "learning_rate": 3e-4,
+    "target_kl": 0.1 / 1.5,  # ManiSkill stops at the target itself, Stable-Baselines3 at 1.5 times it
+    "bootstrap_terminations": True,
+    "rollout_rounding": "down",
+    "policy_kwargs": {"net_arch": [256, 256, 256], "log_std_init": -0.5},
+}
+_SMALL = {**_MANISKILL, "n_envs": 32, "n_steps": 32, "n_minibatches": 8}  # one or two cores instead of a GPU
+
+_WIDE: dict[str, Any] = {  # the networks of RL-Zoo's tuned MuJoCo recipes
+    "log_std_init": -2,
+    "ortho_init": False,
+    "activation_fn": "relu",
+    "net_arch": {"pi": [256, 256], "vf": [256, 256]},
 }
 
 PRESETS: dict[str, Preset] = {
@@ -153,6 +172,114 @@ PRESETS: dict[str, Preset] = {
         "CleanRL, documentation of ppo_continuous_action, 3 seeds (v4, training returns)",
         "CleanRL halves its value loss, hence vf_coef 0.25; value clipping is left out. RL-Zoo's recipe for this task "
         "reaches 1000 early and was seen to collapse later.",
+    ),
+    "BipedalWalker-v3": _zoo(
+        "BipedalWalker-v3",
+        287.9,
+        5_000_000,
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=32,
+        n_steps=2048,
+        batch_size=64,
+        gae_lambda=0.95,
+        gamma=0.999,
+        n_epochs=10,
+        learning_rate=3e-4,
+        clip_range=0.18,
+    ),
+    "Swimmer-v5": _zoo(
+        "Swimmer-v5",
+        281.6,
+        1_000_000,
+        entry="Swimmer-v4",
+        expected_from="RL-Zoo, benchmark.md, Swimmer-v3",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=4,
+        n_steps=1024,
+        batch_size=256,
+        gamma=0.9999,
+        learning_rate=6e-4,
+        gae_lambda=0.98,
+    ),
+    "Ant-v5": _zoo(
+        "Ant-v5",
+        1327.2,
+        1_000_000,
+        entry="Ant-v4",
+        expected_from="RL-Zoo, benchmark.md, Ant-v3",
+        normalize_obs=True,
+        normalize_reward=True,
+    ),
+    "HalfCheetah-v5": _zoo(
+        "HalfCheetah-v5",
+        5819.1,
+        1_000_000,
+        entry="HalfCheetah-v4",
+        expected_from="RL-Zoo, benchmark.md, HalfCheetah-v3",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=1,
+        n_steps=512,
+        batch_size=64,
+        gamma=0.98,
+        learning_rate=2.0633e-5,
+        ent_coef=0.000401762,
+        clip_range=0.1,
+        n_epochs=20,
+        gae_lambda=0.92,
+        max_grad_norm=0.8,
+        vf_coef=0.58096,
+        policy_kwargs=_WIDE,
+    ),
+    "Hopper-v5": _zoo(
+        "Hopper-v5",
+        2410.4,
+        1_000_000,
+        entry="Hopper-v4",
+        expected_from="RL-Zoo, benchmark.md, Hopper-v3",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=1,
+        n_steps=512,
+        batch_size=32,
+        gamma=0.999,
+        learning_rate=9.80828e-5,
+        ent_coef=0.00229519,
+        clip_range=0.2,
+        n_epochs=5,
+        gae_lambda=0.99,
+        max_grad_norm=0.7,
+        vf_coef=0.835671,
+        policy_kwargs=_WIDE,
+    ),
+    "Walker2d-v5": _zoo(
+        "Walker2d-v5",
+        3478.8,
+        1_000_000,
+        entry="Walker2d-v4",
+        expected_from="RL-Zoo, benchmark.md, Walker2d-v3",
+        normalize_obs=True,
+        normalize_reward=True,
+        n_envs=1,
+        n_steps=512,
+        batch_size=32,
+        gamma=0.99,
+        learning_rate=5.05041e-5,
+        ent_coef=0.000585045,
+        clip_range=0.1,
+        n_epochs=20,
+        gae_lambda=0.95,
+        max_grad_norm=1.0,
+        vf_coef=0.871923,
+    ),
+    "PushCube-v1": Preset(
+        {"env": "PushCube-v1", "total_timesteps": 150_000, **_SMALL},
+        "ManiSkill, examples/baselines/ppo, sized for a CPU",
+        40.0,
+        "measured with this preset, three seeds (docs/log.md)",
+        "ManiSkill's settings with 32 environments of 32 steps and 8 minibatches; PushCube-v1-gpu is its own recipe.",
     ),
 }
 

@@ -18,7 +18,7 @@ from upswing.envs import native
 from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
 from upswing.envs.group import Factory
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
-from upswing.envs.registry import env_name, find_env, make_factory, making
+from upswing.envs.registry import Task, env_name, find_env, make_factory, making
 from upswing.envs.serial import SerialVectorEnv
 from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
 from upswing.errors import ConfigError
@@ -48,18 +48,23 @@ def make_vector_env(
     elif kind == "native":
         env = _required_native(config, n_envs, trusted)
     elif kind == "gymnasium":
-        env = _gymnasium(config, n_envs, trusted, render_mode)
+        env = _gymnasium(config, n_envs, trusted, evaluation, render_mode)
     else:
-        env = _own(kind, config, _factories(config, n_envs, trusted, render_mode))
+        env = _own(kind, config, _factories(config, n_envs, trusted, evaluation, render_mode))
     if seeds is not None:
         env.reset(list(seeds))
     return env
 
 
-def _factories(config: TrainConfig, n_envs: int, trusted: bool, render_mode: str | None = None) -> list[Factory]:
-    factories = [make_factory(config.env, config.env_kwargs, trusted=trusted)] * n_envs
+def _factories(
+    config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None
+) -> list[Factory]:
+    def factory(**rendering: str) -> Factory:
+        return make_factory(config.env, {**config.env_kwargs, **rendering}, trusted=trusted, evaluation=evaluation)
+
+    factories = [factory()] * n_envs
     if render_mode is not None:
-        factories[0] = make_factory(config.env, {**config.env_kwargs, "render_mode": render_mode}, trusted=trusted)
+        factories[0] = factory(render_mode=render_mode)
     return factories
 
 
@@ -93,7 +98,9 @@ def _required_native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorE
     return env
 
 
-def _gymnasium(config: TrainConfig, n_envs: int, trusted: bool, render_mode: str | None) -> GymnasiumVectorEnv:
+def _gymnasium(
+    config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None
+) -> GymnasiumVectorEnv:
     """Gymnasium's own vector environment: the one that the id registers, otherwise a SyncVectorEnv."""
     found = find_env(config.env, trusted=trusted)
     rendering = {} if render_mode is None else {"render_mode": render_mode}
@@ -103,7 +110,7 @@ def _gymnasium(config: TrainConfig, n_envs: int, trusted: bool, render_mode: str
         with making(spec, config.env_kwargs):
             envs = gymnasium.make_vec(spec, num_envs=n_envs, **{**config.env_kwargs, **rendering})
     else:
-        envs = SyncVectorEnv(_factories(config, n_envs, trusted, render_mode))
+        envs = SyncVectorEnv(_factories(config, n_envs, trusted, evaluation, render_mode))
     return GymnasiumVectorEnv(envs, config.action_masks, config.step_timeout_s)
 
 
@@ -111,11 +118,13 @@ def _automatic(config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool
     """Compiled environments if there are any, otherwise whichever of this process and workers is faster."""
     if render_mode is None and (compiled := _native(config, n_envs, trusted)) is not None:
         return compiled
-    factories = _factories(config, n_envs, trusted, render_mode)
+    factories = _factories(config, n_envs, trusted, evaluation, render_mode)
     if evaluation or n_envs == 1 or render_mode is not None:
         return _own("serial", config, factories)
     if usable_cores() < 2:
         return _serial_because("there is one core", config, factories)
+    if isinstance(find_env(config.env, trusted=trusted), Task):
+        return _own("workers", config, factories)  # a step takes milliseconds, and making them to measure takes longer
     return _faster(config, factories)
 
 

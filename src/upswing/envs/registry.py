@@ -1,7 +1,7 @@
 """Environments by name: what `env` in a configuration may be, and what is installed.
 
-A Gymnasium id, `module:EnvId` or `module:Class`, a class, a function, or the name of an entry point in the group
-`upswing.envs`, whose value is a class or a function that returns a gymnasium.Env.
+A Gymnasium id, a ManiSkill task, `module:EnvId` or `module:Class`, a class, a function, or the name of an entry point in
+the group `upswing.envs`, whose value is a class or a function that returns a gymnasium.Env.
 """
 
 from __future__ import annotations
@@ -24,11 +24,19 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from upswing.envs.group import Factory
+from upswing.envs.maniskill import tasks as maniskill
 from upswing.errors import ConfigError, EnvironmentFault, MissingExtra, UserError
 
 ENTRY_POINTS = "upswing.envs"
 
 Maker = Callable[..., gymnasium.Env]
+
+
+class Task(NamedTuple):
+    """A task of ManiSkill, which makes its own kind of environment."""
+
+    id: str
+    module: str  # its import registers the task
 
 
 class Simulator(NamedTuple):
@@ -45,6 +53,7 @@ SIMULATORS = (
     Simulator("box2d", "gymnasium.envs.box2d", "Box2D", "Box2D", "box2d"),
     Simulator("mujoco", "gymnasium.envs.mujoco", "mujoco", "MuJoCo", "mujoco"),
     Simulator("atari", "ale_py", "ale_py", "ale-py", "atari"),
+    Simulator("maniskill", maniskill.PACKAGE, maniskill.PACKAGE, "ManiSkill", "maniskill"),
     Simulator("jax", "gymnasium.envs.phys2d", "jax", "jax", None),
     Simulator("jax", "gymnasium.envs.tabular", "jax", "jax", None),
 )
@@ -60,29 +69,41 @@ class Listed(NamedTuple):
     installed: bool  # False: its simulator is missing
 
 
-def make_factory(env: Any, env_kwargs: dict[str, Any] | None = None, *, trusted: bool = True) -> Factory:
-    """A function that makes the environment `env`, with `env_kwargs`.
+def make_factory(
+    env: Any, env_kwargs: dict[str, Any] | None = None, *, trusted: bool = True, evaluation: bool = False
+) -> Factory:
+    """A function that makes the environment `env`, with `env_kwargs`, for training or for `evaluation`.
 
     `module:…` is imported only if `trusted`: a name from a file is not. Raises ConfigError or MissingExtra.
     """
     env_kwargs = dict(env_kwargs or {})
     found = find_env(env, trusted=trusted)
     name = env_name(env)
+    if isinstance(found, Task):
+        return functools.partial(_make_scene, found, env_kwargs, evaluation)
     if isinstance(found, EnvSpec):
         return functools.partial(_make_id, found, env_kwargs)
     return functools.partial(_make_with, found, name, env_kwargs)
 
 
-def find_env(env: Any, *, trusted: bool = True) -> EnvSpec | Maker:
-    """What `env` names: Gymnasium's specification of an id, or a class or function. Raises ConfigError, MissingExtra."""
+def find_env(env: Any, *, trusted: bool = True) -> EnvSpec | Maker | Task:
+    """What `env` names: Gymnasium's specification of an id, a class or function, or a ManiSkill task.
+
+    Raises ConfigError, MissingExtra.
+    """
     if isinstance(env, EnvSpec):
         return _ready(env)
+    if isinstance(env, Task):
+        return env
     if callable(env):
         return env
     if not isinstance(env, str):
         raise ConfigError(f"env = {env!r} is not an environment: give an id, module:EnvId, a class or a function.")
     if ":" in env:
         return _from_module(env, trusted)
+    if task := maniskill.task_name(env):
+        _require(next(s for s in SIMULATORS if s.package == maniskill.PACKAGE), task)
+        return Task(task, maniskill.REGISTERS)
     spec = _registered(env)
     if spec is None and (plugin := PLUGINS.get(env.partition("/")[0])):
         simulator = next(s for s in SIMULATORS if s.package == plugin)
@@ -133,21 +154,31 @@ def _require(simulator: Simulator, env_id: str) -> None:
     )
 
 
-def _from_module(name: str, trusted: bool) -> EnvSpec | Maker:
+def _from_module(name: str, trusted: bool) -> EnvSpec | Maker | Task:
     module_name, _, attribute = name.partition(":")
     if not trusted:
         raise ConfigError(
             f"env = {name!r} would import and run {module_name}, and it comes from a file: add --trust-code if you trust it."
         )
+    if module_name.partition(".")[0] == maniskill.PACKAGE:
+        _prepare_maniskill(name)
     module = _import(module_name, name)
     found = functools.reduce(lambda part, key: getattr(part, key, None), attribute.split("."), module)
     if callable(found):  # what the module itself defines comes before an id of the same name without a version
         return found
     if spec := _registered(attribute):
-        return _ready(spec)
+        return Task(spec.id, module_name) if maniskill.is_task(spec) else _ready(spec)
     near = difflib.get_close_matches(attribute, [*gymnasium.registry, *dir(module)], n=1)
     hint = f"did you mean {module_name}:{near[0]}?" if near else "look how it is spelt there."
     raise ConfigError(f"env = {name!r}: {module_name} neither registers nor defines {attribute}: {hint}")
+
+
+def _prepare_maniskill(name: str) -> None:
+    """Where there is no Vulkan driver, its stand-ins must be in place before ManiSkill's modules are imported."""
+    from upswing.envs.maniskill.renderer import can_draw
+
+    _require(next(s for s in SIMULATORS if s.package == maniskill.PACKAGE), name)
+    can_draw()
 
 
 def _import(module_name: str, name: str) -> Any:
@@ -195,6 +226,15 @@ def _make_id(spec: EnvSpec, env_kwargs: dict[str, Any]) -> gymnasium.Env:
     """The environment of `spec`. The specification travels to worker processes, where the id may not be registered."""
     with making(spec, env_kwargs):
         return gymnasium.make(copy.deepcopy(spec), disable_env_checker=True, **env_kwargs)
+
+
+def _make_scene(task: Task, env_kwargs: dict[str, Any], evaluation: bool) -> gymnasium.Env:
+    """A ManiSkill task as an environment of its own."""
+    from upswing.envs.maniskill.scene import Scene
+
+    rest = dict(env_kwargs)
+    render_mode = rest.pop("render_mode", None)
+    return Scene(task.id, task.module, rest, evaluation, render_mode)
 
 
 @contextlib.contextmanager
@@ -254,6 +294,9 @@ def list_environments() -> list[Listed]:
             simulator = _simulator(spec)
             installed = simulator is None or importlib.util.find_spec(simulator.package) is not None
             found[spec.id] = Listed(spec.id, _kind(spec, simulator), installed)
+    there = importlib.util.find_spec(maniskill.PACKAGE) is not None
+    for task in maniskill.TASKS:
+        found[task] = Listed(task, "maniskill", there)
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         project = point.dist.name if point.dist else "a package"
         found.setdefault(point.name, Listed(point.name, f"installed by {project}", True))
