@@ -18,7 +18,7 @@ LAYERS = [
     {"envs", "policies"},
     {"engine"},
     {"hooks", "agent", "evaluation", "progress", "keeping", "training", "many", "selftest", "view"},
-    {"doctor", "lab", "explain", "bench"},
+    {"doctor", "lab", "explain", "bench", "checkup"},
     {"cli", "sb3", "__main__", "__init__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
@@ -27,7 +27,19 @@ SAME_LAYER_STRANGERS = {
     ("ppo", "run"),
     ("envs", "policies"),
 }  # neighbours that must not know each other
-WITHOUT_TORCH = {"errors", "schedules", "config", "metrics", "presets", "seeds", "run", "doctor", "explain", "view"}
+WITHOUT_TORCH = {
+    "errors",
+    "schedules",
+    "config",
+    "metrics",
+    "presets",
+    "seeds",
+    "run",
+    "doctor",
+    "explain",
+    "view",
+    "checkup",
+}
 
 
 def room_of(file: Path) -> str:

@@ -3,6 +3,7 @@ import pytest
 
 from upswing import TrainConfig, preset
 from upswing.config import check, derive
+from upswing.envs.maniskill.tasks import task_name
 from upswing.errors import ConfigError
 from upswing.presets import PRESETS, Layers
 
@@ -23,6 +24,16 @@ PUBLISHED = {
     "HalfCheetah-v5": (1e6, 1, 512, 64, 20, 0.98, 0.92, 2.0633e-5, 0.1, True),
     "Hopper-v5": (1e6, 1, 512, 32, 5, 0.999, 0.99, 9.80828e-5, 0.2, True),
     "Walker2d-v5": (1e6, 1, 512, 32, 20, 0.99, 0.95, 5.05041e-5, 0.1, True),
+    "PushCube-v1": (150_000, 32, 32, 128, 8, 0.8, 0.9, 3e-4, 0.2, False),
+    "PickCube-v1": (2e6, 64, 50, 400, 8, 0.8, 0.9, 3e-4, 0.2, False),
+    "PushCube-v1-gpu": (2e6, 2048, 20, 1280, 8, 0.8, 0.9, 3e-4, 0.2, False),
+    "PickCube-v1-gpu": (1e7, 1024, 50, 1600, 8, 0.8, 0.9, 3e-4, 0.2, False),
+}
+MANISKILL = {  # examples/baselines/ppo/ppo.py: it stops above target_kl = 0.1, which is 1.5 times ours
+    "target_kl": pytest.approx(0.1 / 1.5),
+    "policy_kwargs": {"net_arch": [256, 256, 256], "log_std_init": -0.5},
+    "bootstrap_terminations": True,
+    "rollout_rounding": "down",
 }
 WIDE = {
     "log_std_init": -2,
@@ -45,6 +56,7 @@ OTHERS = {
     "InvertedPendulum-v5": {"vf_coef": 0.25},
     "HalfCheetah-v5": {"ent_coef": 0.000401762, "max_grad_norm": 0.8, "vf_coef": 0.58096, "policy_kwargs": WIDE},
     "Hopper-v5": {"ent_coef": 0.00229519, "max_grad_norm": 0.7, "vf_coef": 0.835671, "policy_kwargs": WIDE},
+    **dict.fromkeys(("PushCube-v1", "PickCube-v1", "PushCube-v1-gpu", "PickCube-v1-gpu"), MANISKILL),
     "Walker2d-v5": {"ent_coef": 0.000585045, "max_grad_norm": 1.0, "vf_coef": 0.871923},
 }
 
@@ -66,16 +78,18 @@ def test_a_preset_is_the_published_recipe(name):
     )
     assert found == PUBLISHED[name]
     defaults = TrainConfig()
-    for field in ("ent_coef", "max_grad_norm", "vf_coef", "use_sde", "sde_sample_freq", "policy_kwargs", "target_kl"):
+    plain = ("ent_coef", "max_grad_norm", "vf_coef", "use_sde", "sde_sample_freq", "policy_kwargs", "target_kl")
+    for field in (*plain, "bootstrap_terminations", "rollout_rounding"):
         assert getattr(config, field) == OTHERS.get(name, {}).get(field, getattr(defaults, field)), field
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_for_an_environment_that_exists_and_says_what_to_expect(name):
     recipe = PRESETS[name]
-    assert recipe.settings["env"] == name
-    assert gymnasium.spec(name).id == name
-    assert recipe.source.startswith(("RL-Zoo", "CleanRL"))
+    env = recipe.settings["env"]
+    assert name in (env, f"{env}-gpu")
+    assert task_name(env) == env or gymnasium.spec(env).id == env
+    assert recipe.source.startswith(("RL-Zoo", "CleanRL", "ManiSkill"))
     assert recipe.expected_from
 
 

@@ -16,6 +16,7 @@ from upswing.errors import ConfigError
 
 ALTERNATIVES = ("batch_size", "n_minibatches")  # whoever sets one means to replace the other
 RL_ZOO = "RL-Zoo, hyperparams/ppo.yml"
+MANISKILL = "ManiSkill, examples/baselines/ppo/examples.sh"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,37 @@ _MANISKILL: dict[str, Any] = {  # what all of ManiSkill's recipes for ppo.py sha
     "rollout_rounding": "down",
     "policy_kwargs": {"net_arch": [256, 256, 256], "log_std_init": -0.5},
 }
-_SMALL = {**_MANISKILL, "n_envs": 32, "n_steps": 32, "n_minibatches": 8}  # one or two cores instead of a GPU
+
+
+def _maniskill(task: str, steps: int, expected: float, expected_from: str, **sizes: Any) -> Preset:
+    """A recipe for one or two cores, with ManiSkill's settings at a size that they can afford."""
+    settings = {**_MANISKILL, "n_envs": 32, "n_steps": 32, "n_minibatches": 8, **sizes}
+    return Preset(
+        {"env": task, "total_timesteps": steps, "env_kwargs": {"sim_backend": "physx_cpu"}, **settings},
+        f"{MANISKILL}, sized for a CPU",
+        expected,
+        expected_from,
+        f"For a GPU take --preset {task}-gpu, which is ManiSkill's own recipe.",
+    )
+
+
+def _maniskill_gpu(task: str, steps: int, expected: float, every: int, **sizes: Any) -> Preset:
+    """ManiSkill's own recipe; it evaluates 8 episodes after `every` iterations."""
+    settings = {**_MANISKILL, "n_minibatches": 32, "n_eval_envs": 8, "n_eval_episodes": 8, **sizes}
+    return Preset(
+        {
+            "env": task,
+            "total_timesteps": steps,
+            "env_kwargs": {"sim_backend": "physx_cuda"},
+            "device": "cuda",
+            "eval_freq": every * sizes["n_envs"] * sizes["n_steps"],
+            **settings,
+        },
+        MANISKILL,
+        expected,
+        "success in every evaluation episode, as ManiSkill shows it; the return is what that comes to on a CPU",
+    )
+
 
 _WIDE: dict[str, Any] = {  # the networks of RL-Zoo's tuned MuJoCo recipes
     "log_std_init": -2,
@@ -274,13 +305,19 @@ PRESETS: dict[str, Preset] = {
         max_grad_norm=1.0,
         vf_coef=0.871923,
     ),
-    "PushCube-v1": Preset(
-        {"env": "PushCube-v1", "total_timesteps": 150_000, **_SMALL},
-        "ManiSkill, examples/baselines/ppo, sized for a CPU",
-        40.0,
-        "measured with this preset, three seeds (docs/log.md)",
-        "ManiSkill's settings with 32 environments of 32 steps and 8 minibatches; PushCube-v1-gpu is its own recipe.",
+    "PushCube-v1": _maniskill(
+        "PushCube-v1", 150_000, 40.0, "measured with this preset, three seeds (docs/maniskill.md)"
     ),
+    "PickCube-v1": _maniskill(
+        "PickCube-v1",
+        2_000_000,
+        30.0,
+        "a guess from ManiSkill's curves at 10M steps; not measured",
+        n_envs=64,
+        n_steps=50,
+    ),
+    "PushCube-v1-gpu": _maniskill_gpu("PushCube-v1", 2_000_000, 40.0, 10, n_envs=2048, n_steps=20),
+    "PickCube-v1-gpu": _maniskill_gpu("PickCube-v1", 10_000_000, 30.0, 25, n_envs=1024, n_steps=50),
 }
 
 

@@ -10,9 +10,9 @@ import pytest
 from upswing import TrainConfig
 from upswing.config import check
 from upswing.envs import registry
+from upswing.envs.make import make_vector_env
 from upswing.envs.maniskill.making import read_options, wants_gpu
 from upswing.envs.maniskill.tasks import TASKS, task_name
-from upswing.envs.make import make_vector_env
 from upswing.envs.registry import Task, find_env, list_environments, make_factory
 from upswing.errors import ConfigError, EnvironmentFault, MissingExtra
 
@@ -20,7 +20,8 @@ TRAJECTORY = [0.035519, 0.628401, 0.275652, -1.865625, 0.225409, 2.234525, 1.042
 TRAJECTORY_REWARD = 0.073218
 
 needs_maniskill = pytest.mark.skipif(
-    importlib.util.find_spec("mani_skill") is None, reason="ManiSkill is not installed: pip install 'upswing[maniskill]'"
+    importlib.util.find_spec("mani_skill") is None,
+    reason="ManiSkill is not installed: pip install 'upswing[maniskill]'",
 )
 pytestmark = pytest.mark.filterwarnings("ignore")  # of ManiSkill's dependencies
 
@@ -70,7 +71,7 @@ def test_options_are_ours_or_maniskills():
 def test_the_gpu_is_asked_for_only_where_there_is_one(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert wants_gpu({}) is wants_gpu({"sim_backend": "physx_cpu"}) is False
-    with pytest.raises(ConfigError, match="sim_backend = physx_cuda needs a GPU .* set it to physx_cpu"):
+    with pytest.raises(ConfigError, match=r"sim_backend = physx_cuda needs a GPU .* set it to physx_cpu"):
         wants_gpu({"sim_backend": "physx_cuda"})
     with pytest.raises(ConfigError, match="none of auto, physx_cpu and physx_cuda"):
         wants_gpu({"sim_backend": "bullet"})

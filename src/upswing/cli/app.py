@@ -10,6 +10,7 @@ from rich.text import Text
 
 from upswing import errors
 from upswing.cli.bench import bench
+from upswing.cli.check import check
 from upswing.cli.doctor import doctor
 from upswing.cli.explain import explain
 from upswing.cli.known import envs, info, presets, selftest
@@ -20,7 +21,7 @@ from upswing.cli.resume import resume
 from upswing.cli.train import train
 
 PANELS = {
-    "Train": (plan, train, resume),
+    "Train": (check, plan, train, resume),
     "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }

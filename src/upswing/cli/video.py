@@ -67,7 +67,12 @@ def frames_per_second(env: Any) -> float:
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
+    from upswing.envs.maniskill.tasks import FPS as MANISKILL_FPS
+    from upswing.envs.maniskill.tasks import task_name
+
     try:
+        if task_name(env):
+            return MANISKILL_FPS
         entry = gymnasium.spec(env).entry_point
         creator = load_env_creator(entry) if isinstance(entry, str) else entry
         if "render_fps" in getattr(creator, "metadata", {}):

@@ -35,10 +35,10 @@ def _index() -> dict[str, str]:
     everything = topics()
     for topic in everything:
         found.setdefault(_plain(topic), topic)
-    for topic in everything:
-        found.setdefault(_plain(topic.rpartition("/")[2]), topic)
     for name, topic in (*ALIASES.items(), *other_names().items()):
         found.setdefault(_plain(name), topic)
+    for topic in everything:
+        found.setdefault(_plain(topic.rpartition("/")[2]), topic)
     for lang in ("en", "zh"):
         for topic in everything:
             entry = entries(lang)[topic]

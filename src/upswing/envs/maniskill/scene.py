@@ -19,8 +19,6 @@ class Scene(gymnasium.Env):
     `partial_reset` an episode ends by its time limit alone.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
-
     def __init__(
         self,
         task: str,
@@ -39,7 +37,7 @@ class Scene(gymnasium.Env):
         self.limit = options.max_episode_steps or limit
         self.partial_reset = options.partial_reset
         self.render_mode = render_mode
-        self.metadata = {**self.metadata, "render_fps": self.world.control_freq}
+        self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": self.world.control_freq}
         self.observation_space = self.world.single_observation_space
         self.parts = _action_parts(self.world.single_action_space)
         self.action_space = joined(self.world.single_action_space)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 PACKAGE = "mani_skill"
+FPS = 20.0
+"""Steps a second of simulated time, in most tasks."""
 REGISTERS = "mani_skill.envs"
 """The module whose import registers the tasks."""
 
