@@ -77,7 +77,7 @@ def test_a_plan_of_the_users_own_case(upswing):
     )  # fmt: skip
     told = json.loads(said.out.splitlines()[-1])
     assert said.code == 10
-    assert (told["iterations"], told["gradient_steps"], told["evaluations"]) == (20, 2560, 1)
+    assert (told["iterations"], told["gradient_steps"], told["evaluations"]) == (19, 2432, 1)
     assert [finding["code"] for finding in told["findings"]] == ["S01", "S05"]
 
 

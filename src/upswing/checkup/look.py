@@ -30,7 +30,8 @@ SLOW_S = 1e-3  # a step longer than this is worth a worker process
 def check(env: Any, env_kwargs: dict[str, Any] | None = None, steps: int = 2000, seed: int = 0) -> Report:
     """What is to be mended in the environment `env`, after `steps` random steps. Raises UserError for an unknown name."""
     make, name = make_factory(env, env_kwargs), env_name(env)
-    findings, measured = list(_broken(make)), {}
+    measured: dict[str, Any] = {}
+    findings = list(_broken(make))
     if not findings:
         found, measured = _examined(make, steps, seed)
         findings += found
