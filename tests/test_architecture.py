@@ -13,7 +13,7 @@ SOURCE = Path(upswing.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "schedules", "config", "metrics", "presets", "seeds"},
+    {"errors", "schedules", "config", "metrics", "presets", "seeds", "ranks"},
     {"ppo", "run", "compiled"},
     {"envs", "policies"},
     {"engine"},

@@ -17,6 +17,7 @@ from upswing.run.checkpoint import load_checkpoint, save_checkpoint
 from upswing.run.directory import RunDirectory, rewind
 from upswing.run.model_file import load_model
 from upswing.run.records import EPISODES, METRICS, RecordWriter
+from upswing.run.snapshot import unpack
 from upswing.run.tensorboard import TensorBoardMirror
 from upswing.run.versions import changes
 from upswing.seeds import later_seeds, spawn_seeds
@@ -162,7 +163,7 @@ class Checkpointer(Hook):
 def save(training: Training, best: bool = False) -> None:
     """Write a checkpoint of `training` to its run directory; with `best`, mark it as the best one."""
     mark = (training.progress.num_timesteps, best)
-    if training.run is None or training.saved == mark:
+    if training.run is None or training.saved == mark or not training.group.leads:
         return
     snapshot = training.engine.snapshot()
     snapshot.state["progress"] = training.progress.to_json()
@@ -179,10 +180,11 @@ def restore(training: Training) -> None:
     before = {"versions": info.versions, "machine": info.machine}
     training.notices += [*info.warnings, *changes(before), *training.engine.restore(snapshot)]
     training.progress = Progress.from_json(snapshot.state["progress"])
-    if training.engine.env.get_state() is None:  # other episodes than those that the run began with
-        steps, config = training.progress.num_timesteps, training.config
-        training.engine.reset(later_seeds(config.seed, steps, config.n_envs))
-    rewind(training.run, training.progress.num_timesteps)
+    steps, config, group = training.progress.num_timesteps, training.config, training.group
+    if unpack(snapshot.state["engine"], snapshot.environment)["environment"] is None:
+        training.engine.reset(group.part(later_seeds(config.seed, steps, config.n_envs)))  # not those it began with
+    if group.leads:
+        rewind(training.run, steps)
 
 
 def start_from(training: Training, path: str) -> None:

@@ -12,6 +12,7 @@ from signal import Signals
 from upswing.agent import Agent
 from upswing.config import Derived, TrainConfig, check, derive, warnings
 from upswing.engine.contract import Engine
+from upswing.engine.group import Group, joined_group
 from upswing.engine.make import make_engine, take_notices, thread_limit
 from upswing.envs.contract import VectorEnv
 from upswing.envs.registry import env_name
@@ -20,7 +21,8 @@ from upswing.evaluation import load_config
 from upswing.hooks import Hook, HookCalls, Request, Result, RunInfo
 from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, save, score_metrics, start_from
 from upswing.progress import Progress, advance, after_request, hyper_at, make_record, schedules
-from upswing.run.directory import RunDirectory, create_run, open_run, write_config
+from upswing.ranks import leads
+from upswing.run.directory import RunDirectory, create_run, find_run, open_run, write_config
 from upswing.run.signals import StopSignal
 from upswing.seeds import spawn_seeds
 
@@ -38,6 +40,7 @@ class Training:
     notices: list[str]  # choices made and warnings, a sentence each
     started: float  # time.perf_counter() when this process began with it
     run: RunDirectory | None = None  # None: nothing is written
+    group: Group = field(default_factory=Group)  # the processes that train together
     progress: Progress = field(default_factory=Progress)
     begun_at: Progress = field(default_factory=Progress)  # where this process began
     saved: tuple[int, bool] | None = None  # steps at the last checkpoint, and whether it was the best
@@ -51,6 +54,8 @@ def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = Tr
     training = prepare(config, trusted=trusted)
     with closing(training.engine):
         config = training.config
+        if not training.group.leads:
+            return _follow(training)
         with create_run(config.out_dir, config.name, env_name(config.env), config.seed) as training.run:
             write_config(training.run, config, engine=training.engine.name, derived=asdict(training.derived))
             return _to_the_end(training, hooks)
@@ -67,7 +72,7 @@ def resume(
     """What the continued training of `run_dir` ended with: exactly as if it had never stopped, where its environment
     can be restored. `total_timesteps` above the original extends it; schedules keep their original horizon. `engine`
     goes on with another one: weights, statistics and optimiser are the same files for both."""
-    with open_run(run_dir) as run:
+    with open_run(run_dir) if leads() else RunDirectory(find_run(run_dir)) as run:
         config = load_config(run, trusted=trusted)
         config = config if engine is None else replace(config, engine=engine)
         training = prepare(config, trusted=trusted, fresh=False)
@@ -76,7 +81,7 @@ def resume(
             restore(training)
             if total_timesteps is not None:
                 training.derived = _extended(training, total_timesteps)
-            return _to_the_end(training, hooks)
+            return _to_the_end(training, hooks) if training.group.leads else _follow(training)
 
 
 def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool = True, fresh: bool = True) -> Training:
@@ -87,9 +92,12 @@ def prepare(config: TrainConfig, env: VectorEnv | None = None, *, trusted: bool 
     """
     started = time.perf_counter()
     config = check(config)
-    engine, notices = make_engine(config, spawn_seeds(config.seed, config.n_envs), env, trusted=trusted)
+    group = joined_group(config.device)
+    seeds = spawn_seeds(config.seed, config.n_envs)
+    engine, notices = make_engine(config, seeds, env, trusted=trusted, group=group)
     agent = Agent(engine.policy, engine.normalizer)
-    training = Training(config, derive(config), engine, agent, [*warnings(config), *notices], started)
+    notices = [*warnings(config), *notices]
+    training = Training(config, derive(config), engine, agent, notices, started, group=group)
     if fresh and config.checkpoint_path is not None:
         start_from(training, config.checkpoint_path)
     return training
@@ -113,12 +121,28 @@ def learn(training: Training, hooks: Sequence[Hook], signal: StopSignal | None =
             stats = engine.update(rollout, hyper, calls.on_epoch)
             training.progress = advance(training.progress, config, plan, rollout, stats, _elapsed(training))
             record = make_record(training.progress, hyper, rollout, stats, _speed(training))
-            request = calls.on_iteration(record, training.agent)
-            training.progress = after_request(training.progress, request, record)
-            stop = request.stop or (Signals(signal.received).name if signal and signal.received else None)
-            if request.checkpoint or request.best or (signal and signal.take_checkpoint_request()):
+            request = _asked(calls.on_iteration(record, training.agent), signal, training.group)
+            training.progress = after_request(training.progress, request, record | dict(request.metrics))
+            stop = request.stop
+            if request.checkpoint or request.best:
                 save(training, best=request.best)
     return stop
+
+
+def _asked(request: Request, signal: StopSignal | None, group: Group) -> Request:
+    """What the hooks' `request` and the signals received ask for together; the same in all processes of a group."""
+    if signal is not None:
+        stop = request.stop or (Signals(signal.received).name if signal.received else None)
+        request = replace(request, stop=stop, checkpoint=signal.take_checkpoint_request() or request.checkpoint)
+    return request if group.size == 1 else Request(**group.lead(asdict(request)))
+
+
+def _follow(training: Training) -> Result:
+    """Train as one of a group whose first process evaluates, records and saves."""
+    training.begun_at = training.progress
+    with StopSignal():  # the first process hears it too, and says when to stop
+        stop = learn(training, [])
+    return _result(training, None, stop)
 
 
 def _to_the_end(training: Training, hooks: Sequence[Hook]) -> Result:
@@ -183,13 +207,13 @@ def _info(training: Training) -> RunInfo:
     )
 
 
-def _result(training: Training, evaluator: Evaluator, stop: str | None) -> Result:
+def _result(training: Training, evaluator: Evaluator | None, stop: str | None) -> Result:
     progress = training.progress
     return Result(
         run_dir=str(training.run.path) if training.run else "",
         total_timesteps=progress.num_timesteps,
         steps_per_second=_speed(training),
-        mean_reward=evaluator.scored[1].mean_reward if evaluator.scored else None,
+        mean_reward=evaluator.scored[1].mean_reward if evaluator and evaluator.scored else None,
         best_mean_reward=progress.best_mean_reward,
         train_time_s=progress.train_time_s,
         wall_time_s=_elapsed(training),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from upswing.errors import INTERRUPTED, UserError
+from upswing.ranks import leads
 
 __all__ = ["main", "run"]
 
@@ -45,7 +46,8 @@ def _complain(sentence: str, code: int, error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"upswing: {sentence}", file=sys.stderr)
+    if leads():
+        print(f"upswing: {sentence}", file=sys.stderr)
     return code
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from upswing.errors import UserError
+from upswing.ranks import leads
 
 if TYPE_CHECKING:
     from upswing.hooks import Result
@@ -64,13 +65,15 @@ class Output:
         from upswing.view.words import language
 
         lang = language(self.lang)
+        if not leads():
+            return SilentView(env, notices, lang)
         if self.quiet:
             return (SilentView if self.as_json else QuietView)(env, notices, lang)
         return make_view(env, notices, sys.stderr if self.as_json else sys.stdout, lang, self.plain)
 
     def finish(self, result: Result) -> int:
         """The exit code of `result`, after its JSON line where that was asked for."""
-        if self.as_json:
+        if self.as_json and leads():
             print_json(asdict(result))
         return result.exit_code
 

@@ -11,6 +11,7 @@ import torch
 
 from upswing.config import TrainConfig
 from upswing.engine.contract import Engine
+from upswing.engine.group import Group
 from upswing.engine.torch_engine import TorchEngine
 from upswing.envs.contract import VectorEnv
 from upswing.envs.make import make_vector_env
@@ -21,26 +22,28 @@ from upswing.seeds import Seeds
 
 
 def make_engine(
-    config: TrainConfig, seeds: Seeds, env: VectorEnv | None = None, *, trusted: bool = True
+    config: TrainConfig, seeds: Seeds, env: VectorEnv | None = None, *, trusted: bool = True, group: Group | None = None
 ) -> tuple[Engine, list[str]]:
     """The engine for `config`, its environments reset and its policy initialised, and a sentence for each choice made.
 
-    `env` takes the place of the environments that `config` names.
+    `env` takes the place of the environments that `config` names. In a `group` of processes they are this one's share.
     """
-    env = env or make_vector_env(config, config.n_envs, trusted=trusted)
+    group = group or Group()
+    env = env or make_vector_env(config, group.share(config.n_envs), trusted=trusted)
     policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
-    policy.to(_device(config, env.observation_space))
+    policy.to(group.device if group.device.type == "cuda" else _device(config, env.observation_space))
     flatten_parameters(policy)
-    reason = _why_not_native(config, env, policy)
+    reason = _why_not_native(config, env, policy, group)
     if reason is None:
         from upswing.engine.native_engine import NativeEngine  # brings numba, which only this engine needs
 
         return NativeEngine(config, env, policy, seeds.envs, seeds.engine), take_notices(env)
-    engine = TorchEngine(config, env, policy, seeds.envs, seeds.engine)
+    env_seeds = None if seeds.envs is None else group.part(seeds.envs)
+    engine = TorchEngine(config, env, policy, env_seeds, seeds.engine, group)
     return engine, [*take_notices(env), f"The torch engine trains this run, because {reason}."]
 
 
-def _why_not_native(config: TrainConfig, env: VectorEnv, policy: ActorCritic) -> str | None:
+def _why_not_native(config: TrainConfig, env: VectorEnv, policy: ActorCritic, group: Group) -> str | None:
     """Why the torch engine is the one for `config`, as the end of a sentence; None where the native one is.
 
     Raises ConfigError where the native one is asked for and cannot do it.
@@ -50,6 +53,8 @@ def _why_not_native(config: TrainConfig, env: VectorEnv, policy: ActorCritic) ->
     from upswing.engine.native_engine import unsupported
 
     reason = unsupported(policy, env, config)
+    if group.size > 1:
+        reason = f"{group.size} processes train it together, each with {env.n_envs} of the environments"
     if reason is not None and config.engine == "native":
         raise ConfigError(f"engine = native cannot train this run, because {reason}: set engine to auto or torch.")
     return reason

@@ -335,7 +335,7 @@ class NativeEngine:
         else:
             lost.append("The other engine's random generators could not be restored: new ones are used.")
         if rest["environment"] is None:
-            lost.append("This environment cannot give its state: new episodes were begun.")
+            lost.append("The environments' state was not saved, or cannot be: new episodes were begun.")
         else:
             self.env.set_state(rest["environment"])
             self.storage.current[:] = _flat(rest["obs"])

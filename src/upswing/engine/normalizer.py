@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import gymnasium
 import numpy as np
 
@@ -16,18 +18,26 @@ PREFIX = "normalizer."
 
 class Normalizer:
     """Running statistics of observations and discounted returns. They are part of the model: every checkpoint holds
-    them, and evaluation uses them frozen. Images and action masks are left alone."""
+    them, and evaluation uses them frozen. Images and action masks are left alone. `gather` joins what several processes
+    that train together have seen."""
 
-    def __init__(self, config: TrainConfig, observation_space: gymnasium.Space, n_envs: int):
+    def __init__(
+        self,
+        config: TrainConfig,
+        observation_space: gymnasium.Space,
+        n_envs: int,
+        gather: Callable[[np.ndarray], np.ndarray] = lambda part: part,
+    ):
         self.clip_obs, self.clip_reward, self.gamma = config.clip_obs, config.clip_reward, config.gamma
         self.obs: dict[str, Moments] = _obs_moments(observation_space) if config.normalize_obs else {}
         self.returns = no_moments(()) if config.normalize_reward else None
+        self.gather = gather
         self.discounted = np.zeros(n_envs)  # [N] running discounted return of each environment
 
     def observe(self, obs: Observation) -> Observation:
         """`obs` [N, ...] scaled, after its values were added to the statistics."""
         for key, moments in self.obs.items():
-            self.obs[key] = merge(moments, _part(obs, key))
+            self.obs[key] = merge(moments, self.gather(_part(obs, key)))
         return self.scale(obs)
 
     def scale(self, obs: Observation) -> Observation:
@@ -51,9 +61,9 @@ class Normalizer:
             rewards = np.where(valid, rewards, np.float32(0.0))
         if self.returns is None:
             return rewards
-        counted = slice(None) if valid is None else valid
+        counted = np.ones(len(rewards), bool) if valid is None else valid
         self.discounted[counted] = self.discounted[counted] * self.gamma + rewards[counted]
-        self.returns = merge(self.returns, self.discounted[counted])
+        self.returns = merge(self.returns, self.gather(self.discounted)[self.gather(counted)])
         self.discounted[ended] = 0.0
         return scale_rewards(rewards, self.returns, self.clip_reward)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -33,12 +33,19 @@ class Precision:
         return torch.autocast(self.device.type, DTYPES.get(self.amp), enabled=self.amp != "off")
 
     def step(
-        self, loss: Tensor, optimizer: torch.optim.Adam, parameters: Iterable[nn.Parameter], max_norm: float
+        self,
+        loss: Tensor,
+        optimizer: torch.optim.Adam,
+        parameters: Sequence[nn.Parameter],
+        max_norm: float,
+        complete: Callable[[Sequence[nn.Parameter]], None] | None = None,
     ) -> Tensor:
-        """The global gradient norm before clipping. Where it is not finite the weights stay as they are: fused Adam's
-        `found_inf` makes it skip the step without the host having to look."""
+        """The global gradient norm before clipping, after `complete` has had the gradients. Where it is not finite the
+        weights stay as they are: fused Adam's `found_inf` makes it skip the step without the host having to look."""
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        if complete is not None:
+            complete(parameters)
         self.scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         if not self.scaler.is_enabled():

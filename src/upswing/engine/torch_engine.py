@@ -13,6 +13,7 @@ from torch import Tensor
 from upswing.config import TrainConfig, derive
 from upswing.engine.adam import adam_arrays, load_adam_arrays
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
+from upswing.engine.group import Group
 from upswing.engine.normalizer import Normalizer
 from upswing.engine.precision import Precision
 from upswing.envs.contract import Observation, VectorEnv
@@ -56,16 +57,23 @@ class TorchEngine:
     name = "torch"
 
     def __init__(
-        self, config: TrainConfig, env: VectorEnv, policy: ActorCritic, env_seeds: list[int] | None, seed: int
+        self,
+        config: TrainConfig,
+        env: VectorEnv,
+        policy: ActorCritic,
+        env_seeds: list[int] | None,
+        seed: int,
+        group: Group | None = None,
     ):
-        self.config, self.env = config, env
+        self.config, self.env, self.group = config, env, group or Group()
         self.policy = policy
         self.device = next(policy.parameters()).device
-        self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
-        self.optimizer = torch.optim.Adam(policy.parameters(), lr=1.0, eps=config.adam_eps, fused=True)
+        self.normalizer = Normalizer(config, env.observation_space, env.n_envs, self.group.gather)
+        self.parameters = list(policy.parameters())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=1.0, eps=config.adam_eps, fused=True)
         self.precision = Precision(config.amp, self.device)
         self.batch_size = derive(config).batch_size
-        self.sampling = torch.Generator(self.device).manual_seed(seed)
+        self.sampling = torch.Generator(self.device).manual_seed(seed + 2 * self.group.rank)
         self.shuffling = torch.Generator().manual_seed(seed + 1)
         self.num_timesteps = 0
         self.noise: Tensor | None = None  # gSDE's exploration matrices
@@ -93,7 +101,7 @@ class TorchEngine:
             step = self.env.step(actions)
             env_s += time.perf_counter() - before
             ended = step.terminated | step.truncated
-            self.num_timesteps += self.env.n_envs
+            self.num_timesteps += self.env.n_envs * self.group.size
             raw_reward += float(np.sum(step.rewards if step.valid is None else step.rewards[step.valid]))
             _write(rollout.rewards, t, self.normalizer.learn_rewards(step.rewards, ended, step.valid))
             _write(rollout.terminated, t, step.terminated)
@@ -107,8 +115,9 @@ class TorchEngine:
                 on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
         self._value_endings(rollout, endings)
         rollout.raw_reward_mean = raw_reward / max(1, int(rollout.valid.sum()))
-        rollout.env_s, rollout.collect_s = env_s, time.perf_counter() - start
-        return rollout
+        whole = self.group.join(rollout)
+        whole.env_s, whole.collect_s = env_s, time.perf_counter() - start
+        return whole
 
     @torch.no_grad()
     def _act(self, rollout: Rollout, t: int) -> np.ndarray:
@@ -186,6 +195,7 @@ class TorchEngine:
         start = time.perf_counter()
         batch = self._batch(rollout)
         whole = batch._replace(advantages=self._scaled(batch.advantages, "batch"))
+        watched = self.group.lead(on_epoch is not None)
         for group in self.optimizer.param_groups:
             group["lr"] = hyper.learning_rate
         epochs: list[list[MinibatchStats]] = []
@@ -197,9 +207,16 @@ class TorchEngine:
                 epochs[-1].append(stats)
                 if stopped:
                     break
-            if stopped or (on_epoch is not None and on_epoch(_epoch_view(epoch, epochs[-1])) is False):
+            if stopped or (watched and self._told_to_stop(epoch, epochs[-1], on_epoch)):
                 break
         return self._stats(batch, epochs, stopped, start)
+
+    def _told_to_stop(
+        self, epoch: int, stats: list[MinibatchStats], on_epoch: Callable[[EpochView], bool | None] | None
+    ) -> bool:
+        kl, clipped = self.group.sum(torch.stack([torch.stack([s.approx_kl, s.clip_fraction]) for s in stats])).mean(0)
+        view = EpochView(epoch, float(kl), float(clipped))
+        return self.group.lead(on_epoch is not None and on_epoch(view) is False)
 
     def _batch(self, rollout: Rollout) -> Batch:
         advantages, returns = gae(
@@ -239,28 +256,39 @@ class TorchEngine:
         yield from order.split(self.batch_size)
 
     def _minibatch(self, batch: Batch, hyper: Hyper) -> tuple[MinibatchStats, bool]:
-        """One gradient step on `batch`, and whether its KL says to stop, in which case the step was not taken."""
+        """One gradient step on `batch`, and whether its KL says to stop, in which case the step was not taken.
+
+        Of a group, each process computes its share of the batch's means; their sums over the processes are the means.
+        """
+        batch = batch._replace(advantages=self._scaled(batch.advantages, "minibatch"))
+        rows, weight = self.group.rows(len(batch.actions))
+        batch = _take(batch, rows)
         with self.precision.forward():
             distribution, values = self.policy(batch.obs)
         log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
-        policy = policy_loss(log_ratio, self._scaled(batch.advantages, "minibatch"), hyper.clip_range)
-        value = value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
-        entropy = -distribution.entropy().mean()
+        policy = weight * policy_loss(log_ratio, batch.advantages, hyper.clip_range)
+        value = weight * value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
+        entropy = -weight * distribution.entropy().mean()
         loss = policy + hyper.ent_coef * entropy + self.config.vf_coef * value
         with torch.no_grad():
-            kl = approx_kl(log_ratio)
-            clipped = clip_fraction(log_ratio, hyper.clip_range)
+            kl = weight * approx_kl(log_ratio)
+            clipped = weight * clip_fraction(log_ratio, hyper.clip_range)
             ratio_error = (log_ratio.exp() - 1.0).abs().max()
-        stop = hyper.target_kl is not None and bool(kl > 1.5 * hyper.target_kl)
+        stop = hyper.target_kl is not None and bool(self.group.sum(kl.clone()) > 1.5 * hyper.target_kl)
         norm = torch.zeros((), device=self.device)
         if not stop:
-            norm = self.precision.step(loss, self.optimizer, self.policy.parameters(), self.config.max_grad_norm)
+            norm = self.precision.step(
+                loss, self.optimizer, self.parameters, self.config.max_grad_norm, self.group.sum_gradients
+            )
         detached = [figure.detach() for figure in (policy, value, entropy, loss, kl, clipped, norm, ratio_error)]
         return MinibatchStats(*detached), stop
 
     def _stats(self, batch: Batch, epochs: list[list[MinibatchStats]], stopped: bool, start: float) -> UpdateStats:
         """The update's figures, aggregated as metrics.py states; the one place where the device is read."""
-        every = torch.stack([torch.stack(list(stats)) for epoch in epochs for stats in epoch]).cpu()
+        every = torch.stack([torch.stack(list(stats)) for epoch in epochs for stats in epoch])
+        if self.group.size > 1:
+            every = torch.cat([self.group.sum(every[:, :6].clone()), self.group.largest(every[:, 6:].clone())], dim=1)
+        every = every.cpu()
         mean = MinibatchStats(*every.double().mean(dim=0))
         last = every[-len(epochs[-1]) :]
         kl, norm = every[:, 4], every[:, 6]
@@ -308,7 +336,7 @@ class TorchEngine:
     def snapshot(self, environments: bool = True) -> Snapshot:
         """Weights, statistics, optimiser, generators and, where wanted, environments and the next observation."""
         rest = {
-            "environment": self.env.get_state() if environments else None,
+            "environment": self.env.get_state() if environments and self.group.size == 1 else None,
             "obs": self.obs,
             "discounted": self.normalizer.discounted,
             "sampling": self.sampling.get_state().numpy(),
@@ -334,12 +362,15 @@ class TorchEngine:
         if rest.get("loss_scale"):
             self.precision.scaler.load_state_dict(rest["loss_scale"])
         if "sampling" in rest:
-            self.sampling.set_state(torch.from_numpy(rest["sampling"].copy()))
             self.shuffling.set_state(torch.from_numpy(rest["shuffling"].copy()))
+            if self.group.leads:
+                self.sampling.set_state(torch.from_numpy(rest["sampling"].copy()))
+            else:  # only the first process's was saved
+                self.sampling.manual_seed(self.sampling.initial_seed() + self.num_timesteps)
         else:
             lost.append("The other engine's random generators could not be restored: new ones are used.")
         if rest["environment"] is None:
-            lost.append("This environment cannot give its state: new episodes were begun.")
+            lost.append("The environments' state was not saved, or cannot be: new episodes were begun.")
         else:
             self.env.set_state(rest["environment"])
             self.obs = rest["obs"]
@@ -369,8 +400,3 @@ def _concatenate(parts: list[Observation]) -> Observation:
 def _take(batch: Batch, rows: Tensor | slice) -> Batch:
     obs = {key: part[rows] for key, part in batch.obs.items()} if isinstance(batch.obs, dict) else batch.obs[rows]
     return Batch(obs, *(tensor[rows] for tensor in batch[1:]))
-
-
-def _epoch_view(epoch: int, stats: list[MinibatchStats]) -> EpochView:
-    kls, clipped = (torch.stack([getattr(s, name) for s in stats]) for name in ("approx_kl", "clip_fraction"))
-    return EpochView(epoch, float(kls.mean()), float(clipped.mean()))
