@@ -1,12 +1,14 @@
-# make train   install everything into .venv and train an agent that balances the pole
-# make test    install, lint, type-check and test
+# make train   install into .venv and train an agent that balances the pole
+# make test    install every extra too, lint, type-check and test
 SHELL := /bin/bash
 PYTHON ?= python3.11
 # Owners of a GPU: make TORCH="torch==2.13.0 --index-url <the index for your CUDA>" train; see the README.
 TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+COMPLETE := $(VENV)/.complete
 
 .PHONY: train test lint returns pictures clean
 
@@ -16,22 +18,28 @@ train: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-lint: $(INSTALLED)
+lint: $(COMPLETE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # torch comes first and exactly: any other order fetches gigabytes of GPU libraries that a CPU cannot use
 $(INSTALLED): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[atari,box2d,maniskill,mujoco,bench,dev]'
-	touch $@
+	@echo "Installing into $(VENV), which takes a minute or two."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) $(TORCH)
+	@$(PIP) --constraint constraints.txt --editable .
+	@touch $@
 
-returns: $(INSTALLED)
+$(COMPLETE): $(INSTALLED)
+	@echo "Installing every extra, for the tests, which takes a few minutes."
+	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,maniskill,mujoco,bench,dev]'
+	@touch $@
+
+returns: $(COMPLETE)
 	$(BIN)/python -m scripts.returns
 
-pictures: $(INSTALLED)
+pictures: $(COMPLETE)
 	$(BIN)/python -m scripts.pictures
 
 clean:
