@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from upswing.lab.statistics import Interval, interval
+from upswing.lab.study_record import FAILED, LEARNED, SUSPECTED
 
-FAILED, SUSPECTED, LEARNED = "failed", "suspected", "learned"
+__all__ = ["FAILED", "LEARNED", "SEEDS", "SUSPECTED", "Verdict", "verdicts"]
+
 SEEDS = 3  # fewer only raise a suspicion
 
 
@@ -21,7 +23,7 @@ class Verdict(NamedTuple):
     bar: float  # halfway between the untrained policy and the best setting
 
 
-def verdicts(scores: Sequence[Sequence[float]], untrained: float) -> list[Verdict]:
+def verdicts(scores: Sequence[Sequence[float] | np.ndarray], untrained: float) -> list[Verdict]:
     """For each setting's final scores (success, else return; one a seed), whether it failed to learn.
 
     It failed where the 95 % interval of its interquartile mean over seeds lies below halfway between the score of the
