@@ -20,10 +20,12 @@ PUBLISHED = {
     "InvertedPendulum-v5": (1e6, 1, 2048, 64, 10, 0.99, 0.95, "linear:0.0003", 0.2, True),
     "BipedalWalker-v3": (5e6, 32, 2048, 64, 10, 0.999, 0.95, 3e-4, 0.18, True),
     "Swimmer-v5": (1e6, 4, 1024, 256, 10, 0.9999, 0.98, 6e-4, 0.2, True),
-    "Ant-v5": (1e6, 1, 2048, 64, 10, 0.99, 0.95, 3e-4, 0.2, True),
+    "Ant-v5": (1e6, 64, 32, 64, 10, 0.99, 0.95, "linear:0.0003", 0.2, True),
     "HalfCheetah-v5": (1e6, 1, 512, 64, 20, 0.98, 0.92, 2.0633e-5, 0.1, True),
     "Hopper-v5": (1e6, 1, 512, 32, 5, 0.999, 0.99, 9.80828e-5, 0.2, True),
     "Walker2d-v5": (1e6, 1, 512, 32, 20, 0.99, 0.95, 5.05041e-5, 0.1, True),
+    "ALE/Pong-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
+    "ALE/Breakout-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
     "PushCube-v1": (150_000, 32, 32, 128, 8, 0.8, 0.9, 3e-4, 0.2, False),
     "PickCube-v1": (2e6, 64, 50, 400, 8, 0.8, 0.9, 3e-4, 0.2, False),
     "PushCube-v1-gpu": (2e6, 2048, 20, 1280, 8, 0.8, 0.9, 3e-4, 0.2, False),
@@ -56,6 +58,9 @@ OTHERS = {
     "InvertedPendulum-v5": {"vf_coef": 0.25},
     "HalfCheetah-v5": {"ent_coef": 0.000401762, "max_grad_norm": 0.8, "vf_coef": 0.58096, "policy_kwargs": WIDE},
     "Hopper-v5": {"ent_coef": 0.00229519, "max_grad_norm": 0.7, "vf_coef": 0.835671, "policy_kwargs": WIDE},
+    "ALE/Pong-v5": {"ent_coef": 0.01},
+    "ALE/Breakout-v5": {"ent_coef": 0.01},
+    "Ant-v5": {"vf_coef": 0.25, "policy_kwargs": {"log_std_init": -0.5}},
     **dict.fromkeys(("PushCube-v1", "PickCube-v1", "PushCube-v1-gpu", "PickCube-v1-gpu"), MANISKILL),
     "Walker2d-v5": {"ent_coef": 0.000585045, "max_grad_norm": 1.0, "vf_coef": 0.871923},
 }
@@ -88,8 +93,8 @@ def test_a_preset_is_for_an_environment_that_exists_and_says_what_to_expect(name
     recipe = PRESETS[name]
     env = recipe.settings["env"]
     assert name in (env, f"{env}-gpu")
-    assert task_name(env) == env or gymnasium.spec(env).id == env
-    assert recipe.source.startswith(("RL-Zoo", "CleanRL", "ManiSkill"))
+    assert task_name(env) == env or env.startswith("ALE/") or gymnasium.spec(env).id == env
+    assert recipe.source.startswith(("RL-Zoo", "CleanRL", "ManiSkill", "Tianshou"))
     assert recipe.expected_from
 
 

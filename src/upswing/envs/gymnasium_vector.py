@@ -67,8 +67,7 @@ class GymnasiumVectorEnv:
 
     def reset(self, seeds: Sequence[int] | None = None) -> Observation:
         """First observations [N, ...] of new episodes. Environments that take one seed get the first."""
-        several = isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)
-        seed: Any = None if seeds is None else [int(s) for s in seeds] if several else int(seeds[0])
+        seed = None if seeds is None else self._seed([int(s) for s in seeds])
         obs, info = self._call("reset", lambda: self.envs.reset(seed=seed))
         self._tallies.clear()
         self._resetting[:] = False
@@ -90,11 +89,24 @@ class GymnasiumVectorEnv:
             obs = without_numbers(obs, terminated)
         final, obs = self._final(obs, info, terminated, ended)
         self._check_finite(obs, rewards)
-        episodes = self._tallies.finish(np.flatnonzero(ended))
+        whole = self._whole(ended, truncated, info)
+        episodes = self._tallies.finish(np.flatnonzero(whole))
         if self.mode is AutoresetMode.NEXT_STEP:
-            self._resetting = ended
+            self._resetting = whole
         self._obs, valid = obs, None if stepped.all() else stepped
-        return Step(obs, rewards.astype(np.float32), terminated, truncated, final, episodes, valid)
+        return Step(obs, self._learned(rewards).astype(np.float32), terminated, truncated, final, episodes, valid)
+
+    def _seed(self, seeds: list[int]) -> Any:
+        """`seeds` as the environments want them."""
+        return seeds if isinstance(self.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv) else seeds[0]
+
+    def _whole(self, ended: np.ndarray, truncated: np.ndarray, info: dict[str, Any]) -> np.ndarray:
+        """Bool [N]: the rows that are reset and whose episodes are reported, among those that `ended`."""
+        return ended
+
+    def _learned(self, rewards: np.ndarray) -> np.ndarray:
+        """Rewards [N] to learn from, where they differ from those to report."""
+        return rewards
 
     def _step(self, actions: np.ndarray) -> Any:
         if not self._asynchronous:

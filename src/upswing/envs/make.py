@@ -15,6 +15,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from upswing.config import TrainConfig
 from upswing.envs import native
+from upswing.envs.atari import AtariVectorEnv, is_atari
 from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
 from upswing.envs.group import Factory
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
@@ -105,6 +106,8 @@ def _gymnasium(
     found = find_env(config.env, trusted=trusted)
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     if isinstance(found, EnvSpec):
+        if is_atari(found) and render_mode is None:
+            return _atari(config, found, n_envs, evaluation)
         spec = copy.deepcopy(found)
         spec.disable_env_checker = True
         with making(spec, config.env_kwargs):
@@ -114,16 +117,25 @@ def _gymnasium(
     return GymnasiumVectorEnv(envs, config.action_masks, config.step_timeout_s)
 
 
+def _atari(config: TrainConfig, spec: EnvSpec, n_envs: int, evaluation: bool) -> GymnasiumVectorEnv:
+    """A game's own vector environment."""
+    with making(spec, config.env_kwargs):
+        return AtariVectorEnv(spec, n_envs, config.env_kwargs, evaluation, config.action_masks)
+
+
 def _automatic(config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None) -> VectorEnv:
     """Compiled environments if there are any, otherwise whichever of this process and workers is faster."""
     if render_mode is None and (compiled := _native(config, n_envs, trusted)) is not None:
         return compiled
+    found = find_env(config.env, trusted=trusted)
+    if is_atari(found) and render_mode is None:
+        return _atari(config, cast(EnvSpec, found), n_envs, evaluation)
     factories = _factories(config, n_envs, trusted, evaluation, render_mode)
     if evaluation or n_envs == 1 or render_mode is not None:
         return _own("serial", config, factories)
     if usable_cores() < 2:
         return _serial_because("there is one core", config, factories)
-    if isinstance(find_env(config.env, trusted=trusted), Task):
+    if isinstance(found, Task):
         return _own("workers", config, factories)  # a step takes milliseconds, and making them to measure takes longer
     return _faster(config, factories)
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from upswing.envs.atari import is_atari, make_game
 from upswing.envs.group import Factory
 from upswing.envs.maniskill import tasks as maniskill
 from upswing.errors import ConfigError, EnvironmentFault, MissingExtra, UserError
@@ -225,6 +226,8 @@ def _near(env: str) -> str:
 def _make_id(spec: EnvSpec, env_kwargs: dict[str, Any]) -> gymnasium.Env:
     """The environment of `spec`. The specification travels to worker processes, where the id may not be registered."""
     with making(spec, env_kwargs):
+        if is_atari(spec):
+            return make_game(spec, env_kwargs)
         return gymnasium.make(copy.deepcopy(spec), disable_env_checker=True, **env_kwargs)
 
 
