@@ -35,6 +35,7 @@ NATIVE_ENVS: dict[str, str] = {
     "MountainCar-v0": "mountain_car",
     "MountainCarContinuous-v0": "mountain_car_continuous",
     "Pendulum-v1": "pendulum",
+    "PushBlock-v0": "push_block",
 }
 """The module in this room that defines each id; there it is called SPEC."""
 
