@@ -1,9 +1,9 @@
-import gymnasium
 import pytest
 
 from upswing import TrainConfig, preset
 from upswing.config import check, derive
 from upswing.envs.maniskill.tasks import task_name
+from upswing.envs.registry import find_env
 from upswing.errors import ConfigError
 from upswing.presets import PRESETS, Layers
 
@@ -15,6 +15,7 @@ PUBLISHED = {
     "Pendulum-v1": (1e5, 4, 1024, 64, 10, 0.9, 0.95, 1e-3, 0.2, False),
     "MountainCar-v0": (1e6, 16, 16, 64, 4, 0.99, 0.98, 3e-4, 0.2, True),
     "MountainCarContinuous-v0": (2e4, 1, 8, 256, 10, 0.9999, 0.9, 7.77e-5, 0.1, True),
+    "PushBlock-v0": (3.2e5, 256, 25, 200, 4, 0.8, 0.9, 2e-3, 0.2, False),
     "LunarLander-v3": (1e6, 16, 1024, 64, 4, 0.999, 0.98, 3e-4, 0.2, False),
     "LunarLanderContinuous-v3": (1e6, 16, 1024, 64, 4, 0.999, 0.98, 3e-4, 0.2, False),
     "InvertedPendulum-v5": (1e6, 1, 2048, 64, 10, 0.99, 0.95, "linear:0.0003", 0.2, True),
@@ -53,6 +54,7 @@ OTHERS = {
         "sde_sample_freq": -1,
         "policy_kwargs": {"log_std_init": -3.29, "ortho_init": False},
     },
+    "PushBlock-v0": {"policy_kwargs": {"net_arch": [32, 32]}},
     "LunarLander-v3": {"ent_coef": 0.01},
     "LunarLanderContinuous-v3": {"ent_coef": 0.01},
     "InvertedPendulum-v5": {"vf_coef": 0.25},
@@ -93,8 +95,8 @@ def test_a_preset_is_for_an_environment_that_exists_and_says_what_to_expect(name
     recipe = PRESETS[name]
     env = recipe.settings["env"]
     assert name in (env, f"{env}-gpu")
-    assert task_name(env) == env or env.startswith("ALE/") or gymnasium.spec(env).id == env
-    assert recipe.source.startswith(("RL-Zoo", "CleanRL", "ManiSkill", "Tianshou"))
+    assert task_name(env) == env or env.startswith("ALE/") or find_env(env).id == env
+    assert recipe.source.startswith(("RL-Zoo", "CleanRL", "ManiSkill", "Tianshou", "Upswing"))
     assert recipe.expected_from
 
 

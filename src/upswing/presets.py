@@ -189,6 +189,24 @@ PRESETS: dict[str, Preset] = {
         use_sde=True,
         policy_kwargs={"log_std_init": -3.29, "ortho_init": False},
     ),
+    "PushBlock-v0": Preset(
+        {
+            "env": "PushBlock-v0",
+            "total_timesteps": 320_000,
+            "n_envs": 256,
+            "n_steps": 25,
+            "n_minibatches": 32,
+            "n_epochs": 4,
+            "gamma": 0.8,
+            "gae_lambda": 0.9,
+            "learning_rate": 2e-3,
+            "policy_kwargs": {"net_arch": [32, 32]},
+        },
+        "Upswing, docs/lab.md; the shape of ManiSkill's PushCube recipe",
+        41.5,
+        "Upswing, 5 seeds",
+        "Solved where the block reaches the goal in 95 % of the episodes.",
+    ),
     "LunarLander-v3": _zoo(
         "LunarLander-v3", 242.1, 1_000_000, expected_from="RL-Zoo, benchmark.md, LunarLander-v2", **_LUNAR
     ),

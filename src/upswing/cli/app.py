@@ -19,11 +19,13 @@ from upswing.cli.options import CONTEXT, DIM
 from upswing.cli.plan import plan
 from upswing.cli.played import evaluate, plot, record, watch
 from upswing.cli.resume import resume
+from upswing.cli.study import study
 from upswing.cli.train import train
 
 PANELS = {
     "Train": (check, plan, train, resume),
-    "Look at a run": (doctor, compare, evaluate, watch, record, plot),
+    "Experiment": (study, compare),
+    "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }
 

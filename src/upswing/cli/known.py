@@ -20,6 +20,7 @@ TITLES = {
     "mujoco": "MuJoCo",
     "toy_text": "Toy text",
     "jax": "JAX",
+    "upswing": "Upswing's own",
 }
 
 

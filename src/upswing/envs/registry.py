@@ -26,6 +26,7 @@ from gymnasium.envs.registration import EnvSpec
 from upswing.envs.atari import is_atari, make_game
 from upswing.envs.group import Factory
 from upswing.envs.maniskill import tasks as maniskill
+from upswing.envs.native import NATIVE_ENVS
 from upswing.errors import ConfigError, EnvironmentFault, MissingExtra, UserError
 
 ENTRY_POINTS = "upswing.envs"
@@ -58,6 +59,10 @@ SIMULATORS = (
     Simulator("jax", "gymnasium.envs.phys2d", "jax", "jax", None),
     Simulator("jax", "gymnasium.envs.tabular", "jax", "jax", None),
 )
+for _id in ("PushBlock-v0",):  # Upswing's own, under Gymnasium's roof
+    if _id not in gymnasium.registry:
+        gymnasium.register(_id, entry_point=f"upswing.envs.native.{NATIVE_ENVS[_id]}:SPEC")
+
 PLUGINS = {"ALE": "ale_py"}
 """Packages whose import registers the ids of a namespace."""
 

@@ -67,6 +67,10 @@ class NativeSpec:
         """This environment as a Gymnasium Env of its own."""
         from upswing.envs.native.env import NativeEnv
 
+        if render_mode == "human" and self.picture is not None:  # a window that shows the pictures
+            from gymnasium.wrappers import HumanRendering
+
+            return HumanRendering(NativeEnv(self.with_parameters(**parameters), "rgb_array"))
         return NativeEnv(self.with_parameters(**parameters), render_mode)
 
     def knows(self, parameters: Mapping[str, Any]) -> bool:
