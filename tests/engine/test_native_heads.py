@@ -1,29 +1,40 @@
 """Actions drawn in compiled code follow the policy's distribution, and draws do not depend on one another."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from scipy import stats
 
 from native_policies import SPACES, make_policy
 from upswing.compiled.random import stream
+from upswing.config import TrainConfig
 from upswing.engine.native.buffers import PolicyBuffers
-from upswing.engine.native.rollout import act_once
+from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.rollout import DETERMINISTIC
+from upswing.engine.native.stepwise import Lane
+from upswing.engine.native.storage import RolloutStorage
+from upswing.engine.normalizer import Normalizer
 
 N = 60_000
 
 
 def draws(policy, seed=0, deterministic=False):
     """Actions [N, A] and log-probabilities [N] for one observation, N times, and torch's distribution for it."""
-    buffers, obs = PolicyBuffers(policy), np.full((N, 5), 0.3, np.float32)
-    actions, log_probs, values = np.empty((N, buffers.layout.n_actions), np.float32), *np.empty((2, N), np.float32)
-    act_once(
-        *buffers.forward, stream(seed), obs, actions, log_probs, values, deterministic, True
-    )  # fmt: skip
+    buffers, space = PolicyBuffers(policy), spaces.Box(-1.0, 1.0, (5,))
+    storage = RolloutStorage(1, SimpleNamespace(n_envs=N, observation_space=space, action_space=None), buffers.layout)
+    moments = NativeMoments(Normalizer(TrainConfig(), space, N), 5)
+    moments.scaling[DETERMINISTIC] = deterministic
+    storage.current[:] = 0.3
+    lane = Lane(storage, buffers, moments, stream(seed), slice(0, N))
+    lane.begin()
+    lane.act(0, refresh=True)
     with torch.no_grad():
-        distribution, expected = policy(torch.from_numpy(obs))
-    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
-    return actions, log_probs, distribution
+        distribution, expected = policy(torch.from_numpy(storage.current))
+    np.testing.assert_allclose(storage.values[0], expected, rtol=1e-5, atol=1e-6)
+    return storage.actions[0], storage.log_probs[0], distribution
 
 
 def as_torch(space, actions):

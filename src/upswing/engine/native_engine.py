@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,29 @@ from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
 from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.stepwise import Lane, Race, act_row, same_in_parts, store_row
 from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.native.support import why_not_compiled
 from upswing.engine.native.update import run_epochs
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
+from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import TrainingDiverged
 from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
 from upswing.run.snapshot import Snapshot, pack, unpack
+
+TOGETHER, ALTERNATING = range(2)  # ways in which environments in workers step
+STRETCH = 16  # steps for which one is tried
+
+
+@dataclass
+class Tally:
+    """What adds up while a rollout is collected step by step."""
+
+    reward: float = 0.0
+    env_s: float = 0.0
+    episodes: list[Episode] = field(default_factory=list)
 
 
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
@@ -55,11 +70,32 @@ class NativeEngine:
         self.num_timesteps = 0
         self.storage = RolloutStorage(config.n_steps, env, self.buffers.layout)
         self._prepare()
+        self.lane = self._lane(slice(0, env.n_envs))
+        self.lanes = self._halves()  # of the environments, where they can step alternately
+        self.race = Race(1 + bool(self.lanes))
         self.reset(env_seeds)
+
+    def _lane(self, where: slice) -> Lane:
+        return Lane(self.storage, self.buffers, self.moments, self.streams[0], where)
+
+    def _halves(self) -> tuple[Lane, ...]:
+        """Two lanes where one half of the environments can step while the policy serves the other without any change
+        of what is learned: not where statistics must first have seen all of them."""
+        env, config = self.env, self.config
+        if (
+            not isinstance(env, WorkerVectorEnv)
+            or env.halves is None
+            or config.normalize_obs
+            or config.normalize_reward
+        ):
+            return ()
+        lanes = tuple(self._lane(env.rows_of(half)) for half in env.halves)
+        with one_blas_thread():
+            return lanes if same_in_parts(self.lane, lanes) else ()
 
     def _prepare(self) -> None:
         """Compile, or load, what training needs, so that no rollout or update is held up by it."""
-        step_by_step = [rollout_kernels.act_once, rollout_kernels.observe_once, rollout_kernels.reward_once]
+        step_by_step = [act_row, store_row, rollout_kernels.observe_once]
         collecting = [rollout_kernels.collect] if isinstance(self.env, NativeVectorEnv) else step_by_step
         updating = [run_epochs, advantage_kernels.gae, advantage_kernels.summarize]
         prepare([*updating, rollout_kernels.value_once, *collecting])
@@ -117,55 +153,86 @@ class NativeEngine:
         return storage.rollout(episodes, total / (n_steps * env.n_envs), env_s)
 
     def _collect_stepwise(self, on_step: Callable[[StepView], bool | None] | None) -> Rollout:
-        storage, env_s, raw_reward = self.storage, 0.0, 0.0
-        episodes: list[Episode] = []
-        for t in range(self.config.n_steps):
-            actions = self._act(t)
+        tally, t, n_steps = Tally(), 0, self.config.n_steps
+        for lane in (self.lane, *self.lanes):
+            lane.begin()
+        while t < n_steps:
+            may_alternate = bool(self.lanes) and on_step is None
+            stop = min(n_steps, t + STRETCH) if may_alternate and self.race.left else n_steps
+            start = time.perf_counter()
+            if may_alternate and self.race.way == ALTERNATING:
+                self._alternate(t, stop, tally)
+            else:
+                self._together(t, stop, tally, on_step)
+            if may_alternate and self.race.left and self.race.note((time.perf_counter() - start) / (stop - t)):
+                self._tell_of_race()
+            t = stop
+        return self.storage.rollout(tally.episodes, tally.reward / max(1, int(self.storage.valid.sum())), tally.env_s)
+
+    def _together(self, start: int, stop: int, tally: Tally, on_step: Callable[[StepView], bool | None] | None) -> None:
+        """Steps `start` to `stop`: the policy serves all environments, then all step."""
+        lane = self.lane
+        for t in range(start, stop):
+            actions = lane.act(t, refresh=t == start)
             before = time.perf_counter()
             step = self.env.step(actions)
-            env_s += time.perf_counter() - before
-            self.num_timesteps += self.env.n_envs
-            ended = step.terminated | step.truncated
-            raw_reward += self._store(t, step, ended)
-            if step.episodes:
-                episodes += step.episodes
+            tally.env_s += time.perf_counter() - before
+            self._store(t, lane, step, tally)
+            if step.final_obs is not None:
+                self._value_endings(t, _flat(step.final_obs))
             if on_step is not None:
                 self.moments.give_back()
+                ended = step.terminated | step.truncated
                 on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
-        return storage.rollout(episodes, raw_reward / max(1, int(storage.valid.sum())), env_s)
 
-    def _act(self, t: int) -> np.ndarray:
-        """Actions for the environments; observation, action, log-probability and value are stored at row t."""
-        storage, buffers = self.storage, self.buffers
-        storage.obs[t] = storage.current
-        rollout_kernels.act_once(
-            *buffers.forward, self.streams[0], storage.current,
-            storage.actions[t], storage.log_probs[t], storage.values[t], False, t == 0,
-        )  # fmt: skip
-        return storage.for_env(storage.actions[t])
+    def _alternate(self, start: int, stop: int, tally: Tally) -> None:
+        """Steps `start` to `stop`: while one half of the environments steps, the policy serves the other.
 
-    def _store(self, t: int, step: Step, ended: np.ndarray) -> float:
-        """The sum of raw rewards of a step whose outcome is stored at row t."""
-        storage, moments = self.storage, self.moments
-        rewards, valid = storage.rewards[t], storage.valid[t]
-        rewards[:] = step.rewards
-        if step.valid is not None:
-            valid[:] = step.valid
-            rewards[~valid] = 0.0
-        total = float(rewards.sum(dtype=np.float64))
-        storage.terminated[t], storage.truncated[t] = step.terminated, step.truncated
-        if moments.scales_rewards:
-            scaling = self.normalizer.gamma, self.normalizer.clip_reward
-            rollout_kernels.reward_once(*moments.returns, moments.discounted, *scaling, rewards, ended, valid)
-        self._observe(step.obs)
-        if step.final_obs is not None:
-            final, found = _flat(step.final_obs), np.empty(len(step.final_obs), np.float32)
-            if moments.scales_obs:
-                raw, final = final, np.empty_like(final)
-                rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, False, raw, final)
-            self._value(final, found)
-            storage.final_values[t, ended] = found
-        return total
+        The halves are served in a fixed order, so the actions drawn are those of `_together`.
+        """
+        env = self.env
+        assert isinstance(env, WorkerVectorEnv) and env.halves is not None
+        turns = list(zip(self.lanes, env.halves, strict=True))
+        for lane, half in turns:
+            env.step_async(lane.act(start, refresh=lane is self.lanes[0]), half)
+        for t in range(start, stop):
+            endings: list[np.ndarray] = []
+            for lane, half in turns:
+                before = time.perf_counter()
+                step = env.step_wait(half)
+                tally.env_s += time.perf_counter() - before
+                self._store(t, lane, step, tally)
+                if step.final_obs is not None:
+                    endings.append(_flat(step.final_obs))
+                if t + 1 < stop:
+                    env.step_async(lane.act(t + 1), half)
+            if endings:
+                self._value_endings(t, np.concatenate(endings))
+
+    def _store(self, t: int, lane: Lane, step: Step, tally: Tally) -> None:
+        """Store the outcome of a step of the environments of `lane` in row `t`."""
+        tally.reward += lane.store(t, step)
+        self.num_timesteps += lane.n_envs
+        if step.episodes:
+            tally.episodes += step.episodes
+
+    def _tell_of_race(self) -> None:
+        together, alternating = (f"{1e3 * seconds:.3g} ms" for seconds in self.race.best)
+        how = "the policy serves one half of the environments while the other steps"
+        if self.race.way != ALTERNATING:
+            how = "all environments step at once"
+        self.env.notices.append(  # type: ignore[attr-defined]
+            f"Worker processes: {how}, because a step of all takes {alternating} in halves and {together} at once."
+        )
+
+    def _value_endings(self, t: int, final: np.ndarray) -> None:
+        """Store the values of the true last observations `final` [K, n_obs] of the episodes that ended in step `t`."""
+        found, moments, storage = np.empty(len(final), np.float32), self.moments, self.storage
+        if moments.scales_obs:
+            raw, final = final, np.empty_like(final)
+            rollout_kernels.observe_once(*moments.obs, self.normalizer.clip_obs, False, raw, final)
+        self._value(final, found)
+        storage.final_values[t][storage.terminated[t] | storage.truncated[t]] = found
 
     def _observe(self, obs: Any, take: bool = False) -> None:
         """Make `obs` [N, ...] the current observations, scaled where that is wanted, after the moments took it in."""

@@ -16,7 +16,7 @@ from upswing.envs.contract import ACTION_MASK
 from upswing.envs.episodes import Tally
 from upswing.envs.masks import INFO, METHOD, Plan, find_source, plan
 from upswing.envs.rows import Rows, copy, parts_of, select
-from upswing.envs.spaces import clip_to_space, encode_action_space
+from upswing.envs.spaces import clipper, encode_action_space
 from upswing.envs.state import get_env_state, set_env_state
 from upswing.envs.writers import BadValue, finite_check, finite_rows, float_views, mask_writer, observation_writer
 from upswing.errors import ConfigError, EnvironmentFault, UserError
@@ -25,6 +25,8 @@ Factory = Callable[[], gymnasium.Env]
 
 MAX_QUARANTINES = 10
 """How many episodes in a row an environment may lose to NaN or infinite values before that is an error."""
+
+LARGEST = float(np.finfo(np.float32).max)
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -73,7 +75,8 @@ class Group:
         # Gymnasium's own environments check a Python int three times faster; others may expect NumPy's, as it samples.
         own = all(type(env.unwrapped).__module__.startswith("gymnasium.envs.") for env in self.envs)
         self._plain_choices = own and isinstance(self.env_action_space, gymnasium.spaces.Discrete)
-        self._all_finite = finite_check([*float_views(rows.obs), rows.rewards])
+        self._clip = clipper(self.env_action_space)
+        self._all_finite = finite_check(float_views(rows.obs))
         self._final_floats = [float_views(select(rows.final_obs, slice(i, i + 1))) for i in range(len(self.envs))]
         self._masks: list[Callable[[], Any]] = []
         if self.plan.source in (METHOD, INFO):
@@ -97,17 +100,25 @@ class Group:
         """Step every environment; whether any episode ended, and whether any row is not valid. See `Rows`."""
         if self._dirty:
             self._clean()
-        rows, current, steps, tallies, write = self.rows, self.current, self._steps, self.tallies, self._write
+        rewards, current, steps, tallies, write = (
+            self.rows.rewards,
+            self.current,
+            self._steps,
+            self.tallies,
+            self._write,
+        )
         infos = self.infos
-        bad: list[int] = []
+        bad: list[int] = []  # those with a reward or last observation that is not finite
         masked = self.plan.source in (METHOD, INFO)
         try:
             for i, action in enumerate(self._for_envs(actions)):
                 current[0] = i
                 obs, reward, terminated, truncated, info = steps[i](action)
                 infos[i] = info
-                rows.rewards[i] = reward = float(reward)
+                rewards[i] = reward = float(reward)
                 tallies[i].add(reward, info)
+                if not -LARGEST < reward < LARGEST:
+                    bad.append(i)
                 if terminated or truncated:
                     self._dirty = True
                     if not self._end(i, obs, bool(terminated), bool(truncated)):
@@ -124,7 +135,7 @@ class Group:
         return self._dirty, False
 
     def _for_envs(self, actions: np.ndarray) -> Any:
-        actions = clip_to_space(actions, self.env_action_space)
+        actions = self._clip(actions)
         if self._plain_choices:
             return actions.tolist()
         scalar_box = actions.ndim == 1 and isinstance(self.env_action_space, gymnasium.spaces.Box)

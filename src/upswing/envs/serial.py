@@ -22,6 +22,7 @@ class SerialVectorEnv:
         self.observation_space, self.action_space = self._group.observation_space, self._group.action_space
         self._rows = new_rows(self.observation_space, self.action_space, self.n_envs)
         self._group.attach(self._rows)
+        self._uneventful = read_step(self._rows, False, False)  # its arrays are the rows themselves
         self.notices = self._group.notices
         self.description = f"{counted(self.n_envs, 'environment')} in this process"
 
@@ -32,7 +33,8 @@ class SerialVectorEnv:
 
     def step(self, actions: np.ndarray) -> Step:
         """The outcome of `actions` [N] or [N, A]. Raises EnvironmentFault where an environment fails."""
-        return read_step(self._rows, *self._group.step(actions))
+        ended, lost = self._group.step(actions)
+        return read_step(self._rows, ended, lost) if ended or lost else self._uneventful
 
     @property
     def infos(self) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ An image is a uint8 Box of three axes from 0 to 255. Anything else is a ConfigEr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -173,16 +173,27 @@ def encode_action_space(space: gymnasium.Space) -> gymnasium.Space:
 
 
 def clip_to_space(actions: np.ndarray, space: gymnasium.Space) -> np.ndarray:
-    """`actions` [N] or [N, A] as the environment's own `space` wants them, [N, *shape].
+    """`actions` [N] or [N, A] as the environment's own `space` wants them, [N, *shape]; see `clipper`."""
+    return clipper(space)(actions)
+
+
+def clipper(space: gymnasium.Space) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of actions [N] or [N, A] that returns them as the environment's own `space` wants them, [N, *shape].
 
     Box actions are clipped to the bounds, in a new array, since environments keep them; choices are shifted to the
     space's first value.
     """
     if isinstance(space, spaces.Discrete):
-        actions = np.asarray(actions, np.int64)
-        return actions + space.start if space.start else actions
+        start = int(space.start)
+        return lambda actions: np.asarray(actions, np.int64) + start if start else np.asarray(actions, np.int64)
+    shape, dtype = (-1, *(space.shape or ())), space.dtype
     if isinstance(space, spaces.Box):
-        actions = np.asarray(actions, space.dtype).reshape(-1, *space.shape)
-        return np.minimum(np.maximum(actions, space.low), space.high)
-    actions = np.asarray(actions).astype(space.dtype).reshape(-1, *(space.shape or ()))
-    return actions + space.start if isinstance(space, spaces.MultiDiscrete) else actions
+        low, high, maximum, minimum = space.low, space.high, np.maximum, np.minimum
+
+        def clipped(actions: np.ndarray) -> np.ndarray:
+            inside = maximum(np.asarray(actions, dtype).reshape(shape), low)
+            return minimum(inside, high, out=inside)
+
+        return clipped
+    shift = space.start if isinstance(space, spaces.MultiDiscrete) else 0
+    return lambda actions: np.asarray(actions).astype(dtype).reshape(shape) + shift

@@ -26,7 +26,7 @@ from upswing.envs.contract import Observation, Step
 from upswing.envs.forkserver import ForkServer, kill
 from upswing.envs.group import EnvironmentCrash, Factory, shapes
 from upswing.envs.memory import new_memory, reserve
-from upswing.envs.rows import copy, new_rows, part_of, parts_of, read_step, rows_nbytes
+from upswing.envs.rows import Rows, copy, new_rows, part_of, parts_of, read_step, rows_nbytes
 from upswing.envs.serial import counted
 from upswing.envs.state import saved_environments
 from upswing.envs.turns import CURRENT, STATUS, WORDS, Line, wait
@@ -34,6 +34,7 @@ from upswing.envs.worker import ENDED, FAILED, LOST, Failure, Setup, Shape, spli
 from upswing.envs.writers import without_numbers
 from upswing.errors import ConfigError, EnvironmentFault
 
+EVERY = slice(None)
 MAKE_TIMEOUT_S = 300.0  # simulators load assets and start games
 CLOSE_TIMEOUT_S = 5.0
 
@@ -119,6 +120,7 @@ class WorkerVectorEnv:
         nbytes = header + rows_nbytes(self.observation_space, self.action_space, self.n_envs)
         self._words, rest = split(memoryview(reserve(self._memory_fd, nbytes)), n)
         self._rows = new_rows(self.observation_space, self.action_space, self.n_envs, rest)
+        self._views: dict[tuple[int, int], Rows] = {}
         for worker in self._workers:
             self._attach(worker)
 
@@ -310,16 +312,22 @@ class WorkerVectorEnv:
         self.step_async(actions)
         return self.step_wait()
 
-    def step_async(self, actions: np.ndarray, which: slice = slice(None)) -> None:
+    @property
+    def halves(self) -> tuple[slice, slice] | None:
+        """Workers that can step while the others wait for their actions, or None where there is one worker only."""
+        n = len(self._workers)
+        return (slice(0, n // 2), slice(n // 2, n)) if n > 1 else None
+
+    def step_async(self, actions: np.ndarray, which: slice = EVERY) -> None:
         """Let the workers `which` begin to step; `actions` are those of their environments (see `rows_of`)."""
-        self._rows.actions[self.rows_of(which)] = actions
+        self._part(which).actions[...] = actions
         for worker in self._workers[which]:
             line = worker.line
             assert line is not None
             line.turn += 1
             line.finish()
 
-    def step_wait(self, which: slice = slice(None)) -> Step:
+    def step_wait(self, which: slice = EVERY) -> Step:
         """The outcome, for the environments of the workers `which`, of the step they have begun."""
         workers = self._workers[which]
         silent, dead = wait([worker.line for worker in workers], self.step_timeout_s, self._eager)  # type: ignore[misc]
@@ -330,9 +338,14 @@ class WorkerVectorEnv:
                 self._revive(worker, self._death(worker) if i in dead else self._silence(self.step_timeout_s))
             else:
                 status |= self._outcome(worker)
-        where = self.rows_of(which)
-        rows = self._rows if len(workers) == len(self._workers) else part_of(self._rows, where)
-        return read_step(rows, bool(status & ENDED), bool(status & LOST), where.start)
+        return read_step(self._part(which), bool(status & ENDED), bool(status & LOST), workers[0].where.start)
+
+    def _part(self, which: slice) -> Rows:
+        """The rows of the workers `which`, always the same arrays."""
+        key = (which.start, which.stop)
+        if key not in self._views:
+            self._views[key] = self._rows if which == EVERY else part_of(self._rows, self.rows_of(which))
+        return self._views[key]
 
     def _outcome(self, worker: WorkerHandle) -> int:
         """The status bits of a finished turn, its messages read."""

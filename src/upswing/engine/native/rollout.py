@@ -165,16 +165,6 @@ def columns(layers):
     return last[OUTPUT] + (last[N_OUT] + 15) // 16 * 16
 
 
-@kernel(types.void(*POLICY_TYPES, STREAM, FLOATS_2, FLOATS_2, FLOATS, FLOATS, types.boolean, types.boolean))
-def act_once(
-    layers, head, params, shadow, outputs, slopes, stream, x, actions, log_probs, values, deterministic, refresh
-):  # fmt: skip
-    """See `act`; `refresh` where the parameters have changed since."""
-    if refresh:
-        refresh_shadow(layers, params, shadow)
-    act((layers, head, params, shadow, outputs, slopes), stream, x, actions, log_probs, values, deterministic)
-
-
 @kernel(types.void(*POLICY_TYPES, FLOATS_2, FLOATS, types.boolean))
 def value_once(layers, head, params, shadow, outputs, slopes, x, out, refresh):
     """Write the values of the observations x [N, n_obs] to `out` [N]; `refresh` where the parameters have changed."""
@@ -189,9 +179,3 @@ def observe_once(mean, var, count, clip, learn, raw, scaled):
     if learn:
         merge(mean, var, count, raw, raw.shape[0])
     scale_obs(mean, var, clip, raw, scaled, raw.shape[0])
-
-
-@kernel(types.void(*MOMENT_TYPES, DOUBLES, types.float64, types.float64, FLOATS, FLAGS, FLAGS))
-def reward_once(mean, var, count, discounted, gamma, clip, rewards, ended, valid):
-    """Scale `rewards` [N] in place, see `learn_rewards`."""
-    learn_rewards(mean, var, count, discounted, gamma, clip, rewards, ended, valid)

@@ -19,6 +19,8 @@ class RolloutStorage:
         self.obs_shape, self.action_space = env.observation_space.shape or (), env.action_space
         self.obs = np.zeros((*shape, layout.n_obs), np.float32)
         self.actions = np.zeros((*shape, layout.n_actions), np.float32)
+        choices = isinstance(self.action_space, spaces.Discrete)
+        self.choices = np.zeros(shape if choices else (0, 0), np.int64)  # the same, as Discrete spaces want them
         self.log_probs, self.values, self.rewards, self.final_values = (np.zeros(shape, np.float32) for _ in range(4))
         self.terminated, self.truncated, self.valid = (np.zeros(shape, np.bool_) for _ in range(3))
         self.last_values = np.zeros(n_envs, np.float32)
@@ -38,6 +40,10 @@ class RolloutStorage:
         """Make the rows those of a rollout in which every step is valid and no episode has ended."""
         self.valid[:] = True
         self.final_values[:] = 0.0
+
+    def env_actions(self, t: int, where: slice) -> np.ndarray:
+        """The actions of row `t` for the environments `where`, as they take them."""
+        return self.choices[t, where] if self.choices.size else self.for_env(self.actions[t, where])
 
     def for_env(self, actions: np.ndarray) -> np.ndarray:
         """Actions [N, n_actions] as environments of this action space take them."""
