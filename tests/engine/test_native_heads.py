@@ -24,7 +24,7 @@ N = 60_000
 def draws(policy, seed=0, deterministic=False):
     """Actions [N, A] and log-probabilities [N] for one observation, N times, and torch's distribution for it."""
     buffers, space = PolicyBuffers(policy), spaces.Box(-1.0, 1.0, (5,))
-    storage = RolloutStorage(1, SimpleNamespace(n_envs=N, observation_space=space, action_space=None), buffers.layout)
+    storage = RolloutStorage(1, SimpleNamespace(n_envs=N, observation_space=space, action_space=space), buffers.layout)
     moments = NativeMoments(Normalizer(TrainConfig(), space, N), 5)
     moments.scaling[DETERMINISTIC] = deterministic
     storage.current[:] = 0.3
