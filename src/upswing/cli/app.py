@@ -11,7 +11,7 @@ from rich.text import Text
 from upswing import errors
 from upswing.cli.bench import bench
 from upswing.cli.check import check
-from upswing.cli.compare import compare
+from upswing.cli.compare import compare, report
 from upswing.cli.doctor import doctor
 from upswing.cli.explain import explain
 from upswing.cli.known import envs, info, presets, selftest
@@ -24,7 +24,7 @@ from upswing.cli.train import train
 
 PANELS = {
     "Train": (check, plan, train, resume),
-    "Experiment": (study, compare),
+    "Experiment": (study, compare, report),
     "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }

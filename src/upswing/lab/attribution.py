@@ -145,7 +145,7 @@ def command_for(setting: Setting, changes: Mapping[str, Any]) -> str | None:
     if member.series.source.name != "upswing":
         return None
     flags = [f"--{name.replace('_', '-')} {shlex.quote(plain_setting(value))}" for name, value in changes.items()]
-    return " ".join(["upswing train --config", shlex.quote(str(member.path)), *flags, "--name none"])
+    return " ".join(["upswing train --config", shlex.quote(str(member.path)), *flags])
 
 
 def next_seeds(setting: Setting, needed: int) -> str | None:

@@ -76,6 +76,11 @@ def _panel(axis: Any, tag: str, title: str, columns: dict[str, dict[str, np.ndar
         if tag == "rollout/ep_rew_mean" and score is not None:
             axis.plot(steps, score, "o", color=colour, markersize=4, markeredgecolor="white")
             axis.set_title("● evaluations", loc="right", fontsize=8, color=_PALE)
+    plain_axes(axis, title)
+
+
+def plain_axes(axis: Any, title: str) -> None:
+    """Give `axis` its title, a pale grid, and steps in thousands; no frame."""
     axis.set_title(title, loc="left", fontsize=10, color=_INK)
     axis.grid(color=_GRID, linewidth=0.8)
     axis.set_axisbelow(True)

@@ -62,7 +62,7 @@ def page(diagnosis: Diagnosis, lang: str) -> str:
     said = texts(lang)
     cards = [card_words(diagnosis.case, card, lang) for card in diagnosis.grave]
     title = f"{said.words['title']} · {diagnosis.series.name}"
-    body = [_header(diagnosis, said), *(_card(card, said) for card in cards)]
+    body = [_header(diagnosis, said), *(card_section(card, said) for card in cards)]
     if not cards:
         body.append(f'<p class="all-well">✔ {escape(said.words["healthy"])}</p>')
     body += [_remarks(diagnosis, said), _checks(diagnosis, said), _notes(diagnosis, said)]
@@ -86,12 +86,13 @@ def _header(diagnosis: Diagnosis, said: Texts) -> str:
     )
 
 
-def _card(card: CardWords, said: Texts) -> str:
+def card_section(card: CardWords, said: Texts, heading: str = "") -> str:
+    """A card as a <section>; `heading` stands above it, where it is one of several runs."""
     certainty = " · ".join(part for part in (card.certainty, card.since) if part)
     symptoms = "".join(f"<li><b>{code}</b> {escape(text)}</li>" for code, _, text in card.symptoms)
     also = f"<h3>{escape(said.words['symptoms'])}</h3><ul class='small'>{symptoms}</ul>" if symptoms else ""
     return (
-        f'<section class="card {card.severity}"><div class="top"><span class="tag">{escape(card.severity_word)}</span>'
+        f'<section class="card {card.severity}">{f"<h3>{escape(heading)}</h3>" if heading else ""}<div class="top"><span class="tag">{escape(card.severity_word)}</span>'
         f'<span class="code">{card.code}</span><h2>{escape(card.title)}</h2>'
         f'<span class="right soft small">{escape(certainty)}</span></div><p class="claim">{escape(card.claim)}</p>'
         f"<h3>{escape(said.words['evidence'])}</h3>{''.join(_evidence(each) for each in card.evidence)}"
