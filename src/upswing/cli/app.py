@@ -15,16 +15,18 @@ from upswing.cli.compare import compare, report
 from upswing.cli.doctor import doctor
 from upswing.cli.explain import explain
 from upswing.cli.known import envs, info, presets, selftest
+from upswing.cli.lab import lab
 from upswing.cli.options import CONTEXT, DIM
 from upswing.cli.plan import plan
 from upswing.cli.played import evaluate, plot, record, watch
 from upswing.cli.resume import resume
 from upswing.cli.study import study
 from upswing.cli.train import train
+from upswing.cli.tune import tune
 
 PANELS = {
     "Train": (check, plan, train, resume),
-    "Experiment": (study, compare, report),
+    "Experiment": (lab, study, compare, report, tune),
     "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }

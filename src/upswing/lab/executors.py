@@ -92,7 +92,7 @@ def on_ray(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
     began_here = not ray.is_initialized()
     if began_here:
         ray.init(num_cpus=None, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    board = ray.remote(num_cpus=0)(_Board).remote()
+    board: Any = ray.remote(num_cpus=0)(_Board).remote()
     remote = ray.remote(num_cpus=1, max_retries=0)(_remote)
     waiting = list(enumerate(jobs))
     running: dict[Any, int] = {}  # by Ray's reference to each run

@@ -99,7 +99,7 @@ def _control(study: StudyRecord, setting: StudySetting, states: dict[str, str], 
     control = next((s for s in study.settings if s.control_of == setting.label), None)
     if control is None:
         few = study.setting(study.reference).derived["gradient_steps"] >= FEWER * setting.derived["gradient_steps"]
-        return fill(lang, "no_control") if few and "total_timesteps" not in study.varied else ""
+        return fill(lang, "no_control") if few and not study.match and "total_timesteps" not in study.varied else ""
     if control.label not in states:
         return ""
     what = "train_time" if study.match == WALL_TIME else study.match

@@ -158,7 +158,7 @@ def _table(study: StudyRecord, lang: str) -> Table:
     )
     for name in names:
         left = name in ("setting", "verdict", "interval")
-        table.add_column(fill(lang, name), justify="left" if left else "right", no_wrap=name != "setting")
+        table.add_column(fill(lang, name), justify="left" if left else "right", overflow="fold")
     for setting in study.settings:
         done = [run for run in study.runs_of(setting.label) if run.state == DONE]
         scores = study.scores(setting.label)

@@ -147,3 +147,24 @@ def _x_axis(x_max: float, gutter: int, columns: int) -> list[Text]:
         value += step
     line = Text(" " * gutter + " ╰" + "".join(rule), style=AXIS, no_wrap=True)
     return [line, Text("".join(labels).rstrip(), style=AXIS, no_wrap=True)]
+
+
+def lines_chart(lines: Sequence[tuple[str, Sequence[Point]]], x_max: float, width: int, height: int) -> list[Text]:
+    """A chart of `height` rows and `width` cells with several lines, each (style, points); the last is in front."""
+    values = [y for _, line in lines for _, y in line if math.isfinite(y)]
+    low, high, step = nice_range(min(values, default=0.0), max(values, default=1.0), max(2, (height - 2) // 2 - 1))
+    labels = _y_labels(low, high, step, height - 2)
+    gutter = max((len(label) for label in labels.values()), default=0)
+    columns = width - gutter - 2
+    layers = [(style, _dots(line, x_max, low, high, columns, height - 2)) for style, line in lines]
+    rows = []
+    for row in range(height - 2):
+        text = Text(f"{labels.get(row, ''):>{gutter}} {'┤' if row in labels else '│'}", style=AXIS, no_wrap=True)
+        for column in range(columns):
+            style = next((style for style, cells in reversed(layers) if (row, column) in cells), "")
+            mask = 0
+            for _, cells in layers:
+                mask |= cells.get((row, column), 0)
+            text.append(chr(0x2800 + mask) if mask else " ", style)
+        rows.append(text)
+    return [*rows, *_x_axis(x_max, gutter, columns)]
