@@ -10,6 +10,7 @@ import pytest
 
 from lab.made_runs import make_run, make_setting, make_study
 from upswing.cli import run as command_line
+from upswing.cli.app import app
 from upswing.errors import ConfigError, UserError
 from upswing.lab.compare import compare
 from upswing.lab.losses import relative_jitter
@@ -42,7 +43,12 @@ def test_one_setting_varied_asks_for_a_control_with_equal_gradient_steps(tmp_pat
     assert keys(found, "n_envs=64") == ["effects", "arithmetic", "open_control"]
     said = dict(why(found, "en"))["n_envs=64"][-1]
     # 40 iterations at 8 environments; at 64 as many take 40 · 64 · 32 steps
-    assert said.command.endswith(f"--total-timesteps {40 * 64 * 32}") and "n64/s0" in said.command
+    assert (
+        said.command.endswith(f"--vary n_envs=64 --total-timesteps {40 * 64 * 32} --seeds 5")
+        and "n64/s0" in said.command
+    )
+    _, _, *args = said.command.split()
+    app.commands["study"].make_context("study", args)  # the command is one that exists
     assert "S01" in {row.reason.code for row in found.rows if row.reason}
     ratios = {r.what: (r.reference, r.value) for r in dict(found.statements)["n_envs=64"][1].values["ratios"]}
     assert ratios["iterations"] == (40, 5) and ratios["gradient_steps"] == (1600, 200)
@@ -123,6 +129,23 @@ def test_success_is_the_score_where_every_run_has_it(tmp_path):
     assert "10 %" in summary(found, "en")[0].text
 
 
+def test_settings_of_a_folder_stand_in_the_order_of_their_numbers(tmp_path):
+    for n in (8, 64, 512):
+        make_run(tmp_path / "runs" / f"envs{n}", 100.0, n_envs=n)
+    make_run(tmp_path / "more" / "x", 100.0, n_envs=4)
+    assert [row.label for row in compare([str(tmp_path / "runs")]).rows] == ["n_envs=8", "n_envs=64", "n_envs=512"]
+    both = [str(tmp_path / "more"), str(tmp_path / "runs")]
+    assert [row.setting.config["n_envs"] for row in compare(both).rows] == [4, 8, 64, 512]
+    singly = [str(tmp_path / "runs" / f"envs{n}") for n in (64, 8)]
+    assert [row.label for row in compare(singly).rows] == ["n_envs=64", "n_envs=8"]
+
+
+def test_runs_too_short_to_judge_are_compared_all_the_same(tmp_path):
+    make_setting(tmp_path / "a", GOOD, n_envs=64, total_timesteps=2048)
+    row = compare([str(tmp_path / "a")]).rows[0]
+    assert row.label == "a" and row.scores == pytest.approx(GOOD) and row.steps_to == 2048
+
+
 def test_steps_and_seconds_to_a_threshold(tmp_path):
     make_setting(tmp_path / "a", GOOD)
     row = compare([str(tmp_path / "a")], threshold=250.0).rows[0]
@@ -189,7 +212,7 @@ def test_the_command_in_both_languages(tmp_path, capsys, lang):
     assert (
         words["verdict"] in out
         and words["differences"] in out
-        and "upswing train --config" in out
+        and "upswing study CartPole-v1 --config" in out
         and words["iterations"] in out
     )
     assert command_line(["compare", *paths, "--lang", lang, "--json"]) == 0

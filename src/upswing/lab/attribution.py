@@ -13,6 +13,7 @@ from typing import Any
 
 from upswing.lab.gather import Gathered, Setting, differing, plain_setting
 from upswing.lab.pairs import HIGHER, LOWER, NO_DIFFERENCE, TOO_FEW, Pair, pair_of
+from upswing.lab.statistics import seeds_needed
 
 COUNTS = ("total", "iterations", "gradient_steps", "evaluations", "pool", "batch_size", "n_minibatches")
 """Numbers that follow from settings, in the order in which they are shown."""
@@ -113,7 +114,7 @@ def open_control(fewer: Setting, more: Setting, names: str, what: str) -> Statem
     command = None
     if taken and wanted and iterations and pool:
         values["total"] = round(iterations * wanted / taken) * pool
-        command = command_for(fewer, {"total_timesteps": int(values["total"])})
+        command = study_for(fewer, names, int(values["total"]))
     return Statement("open_control" if command else "open_control_unknown", values, command)
 
 
@@ -146,6 +147,16 @@ def command_for(setting: Setting, changes: Mapping[str, Any]) -> str | None:
         return None
     flags = [f"--{name.replace('_', '-')} {shlex.quote(plain_setting(value))}" for name, value in changes.items()]
     return " ".join(["upswing train --config", shlex.quote(str(member.path)), *flags])
+
+
+def study_for(setting: Setting, field_name: str, total: int) -> str | None:
+    """A command that trains five seeds of `setting` with a budget of `total` steps; None for another program's run."""
+    member = setting.members[0]
+    if member.series.source.name != "upswing":
+        return None
+    vary = f"{field_name}={plain_setting(setting.config[field_name])}"
+    parts = ["upswing", "study", str(setting.config.get("env")), "--config", str(member.path), "--vary", vary]
+    return shlex.join([*parts, "--total-timesteps", str(total), "--seeds", str(seeds_needed())])
 
 
 def next_seeds(setting: Setting, needed: int) -> str | None:

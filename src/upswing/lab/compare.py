@@ -163,7 +163,7 @@ def default_threshold(settings: Sequence[Setting]) -> float:
     goals = {m.returns.solved_at for m in members if m.returns.solved_at is not None}
     tops = [median(np.array([m.returns.best for m in setting.members])) for setting in settings]
     top = max((each for each in tops if math.isfinite(each)), default=math.nan)
-    if len(goals) == 1 and top >= (goal := next(iter(goals))):
+    if len(goals) == 1 and not top < (goal := next(iter(goals))):
         return goal
     start = median(np.array([m.returns.start for m in members]))
     return start + SHARE * (top - start)

@@ -74,7 +74,8 @@ class Member:
             if told is not None and measure != RETURN:
                 return float(told)
         if measure == RETURN:
-            return float(self.returns.final)
+            final = float(self.returns.final)
+            return final if np.isfinite(final) else last(self.returns.y)  # of a run too short to judge
         return last(self.series.column("eval/success_once" if measure == SUCCESS else "eval/mean_reward"))
 
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -223,23 +224,28 @@ def _of_runs(paths: Sequence[str], told: Told) -> tuple[Setting, ...]:
         groups.setdefault(
             (origin[path] if several else alone, json.dumps(known, sort_keys=True, default=str)), []
         ).append(member)
-    if len(paths) == 1:
-        groups = _ordered(groups)
+    if any(not _is_run(Path(given).expanduser()) for given in paths):
+        groups = _ordered(groups, paths)
     configs = [common(members) for members in groups.values()]
-    labels = _labels(configs, [Path(source).name for source, _ in groups], [m[0].name for m in groups.values()])
+    folder = Path(paths[0]).name if len(paths) == 1 else ""
+    sources = [Path(source).name or folder for source, _ in groups]
+    labels = _labels(configs, sources, [members[0].name for members in groups.values()])
     return tuple(
         Setting(label, tuple(members), config)
         for label, members, config in zip(labels, groups.values(), configs, strict=True)
     )
 
 
-def _ordered(groups: Groups) -> Groups:
-    """`groups` of one folder by the values of the settings that differ, where these are numbers."""
+def _ordered(groups: Groups, paths: Sequence[str]) -> Groups:
+    """`groups` by the folders as they were given, and in each by the values of the settings that differ, if numbers."""
     configs = {key: common(members) for key, members in groups.items()}
     fields = differing(list(configs.values()))
     if not fields or not all(isinstance(c[name], int | float) for c in configs.values() for name in fields):
         return groups
-    return dict(sorted(groups.items(), key=lambda item: [float(configs[item[0]][name]) for name in fields]))
+    place = {given: i for i, given in enumerate(paths)}
+    return dict(
+        sorted(groups.items(), key=lambda item: (place.get(item[0][0], 0), [configs[item[0]][name] for name in fields]))
+    )
 
 
 def runs_in(path: Path) -> list[Path]:

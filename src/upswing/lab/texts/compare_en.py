@@ -68,7 +68,7 @@ EN = {
     "budget_only": "The difference is one of budget: more steps are more of everything. The price is the wall-clock time beside it.",
     "direct": "Iterations and gradient steps are equal, so the difference is the direct effect of {fields}.",
     "despite": "{better} scores higher although it takes fewer {what}: the number of updates cannot be why. It is a direct effect of {fields}.",
-    "open_control": "Open: {fewer} took fewer {what}, which may explain all of it. The control raises only total_timesteps, to {total}, so that it takes as many {what} as {more} ({steps}). If it then scores like {more}, the difference was arithmetic; what remains is due to {fields}. Train it with at least 5 seeds:",
+    "open_control": "Open: {fewer} took fewer {what}, which may explain all of it. The control raises only total_timesteps, to {total}, so that it takes as many {what} as {more} ({steps}). If it then scores like {more}, the difference was arithmetic; what remains is due to {fields}. Train it, and compare again with the study beside these runs:",
     "open_control_unknown": "Open: {fewer} took fewer {what}, which may explain all of it. Repeat it with as many {what} as {more} ({steps}).",
     "arithmetic_explains": "The control {control}, with as many {what} as {more}, scores {score} (the setting itself {setting_score}, {more} {reference_score}) and is not shown to differ from {more}. So the difference was arithmetic: too few updates, not a direct effect of {fields}.",
     "direct_remains": "The control {control}, with as many {what} as {more}, still scores {score} against {reference_score}. So {fields} has a direct effect of its own.",

@@ -66,7 +66,7 @@ ZH = {
     "budget_only": "差别来自预算：步数更多，一切都更多。代价是旁边的总用时。",
     "direct": "迭代次数与梯度步数相同，所以差别是 {fields} 的直接作用。",
     "despite": "{better} 的{what}更少，得分却更高：更新次数不可能是原因。这是 {fields} 的直接作用。",
-    "open_control": "尚无定论：{fewer} 的{what}更少，这可能解释全部差别。对照训练只把 total_timesteps 提高到 {total}，使{what}与 {more} 相同（{steps}）。如果它的得分与 {more} 相近，差别就来自算术；剩下的才归于 {fields}。请用至少 5 个种子训练：",
+    "open_control": "尚无定论：{fewer} 的{what}更少，这可能解释全部差别。对照训练只把 total_timesteps 提高到 {total}，使{what}与 {more} 相同（{steps}）。如果它的得分与 {more} 相近，差别就来自算术；剩下的才归于 {fields}。训练它，再把该研究与这些训练一起比较：",
     "open_control_unknown": "尚无定论：{fewer} 的{what}更少，这可能解释全部差别。请让它的{what}与 {more} 相同（{steps}）再训练一次。",
     "arithmetic_explains": "对照 {control} 的{what}与 {more} 相同，得分 {score}（该设置本身 {setting_score}，{more} {reference_score}），与 {more} 没有显示出差异。所以差别来自算术：更新太少，而不是 {fields} 的直接作用。",
     "direct_remains": "对照 {control} 的{what}与 {more} 相同，得分仍为 {score}，对比 {reference_score}。所以 {fields} 有它自己的直接作用。",
