@@ -163,6 +163,8 @@ def test_pictures_speak_english_where_no_chinese_font_is(comparison, tmp_path, m
 def test_one_run_alone_and_wrong_targets(study, tmp_path, capsys):
     run = study / "n_envs=64-seed0"
     assert command_line(["report", str(run), "-o", str(tmp_path / "r.html")]) == 0
+    brief = (tmp_path / "r.html").read_text().partition("</ul>")[0]
+    assert f"S01 {texts('en').rules['S01'].title}" in brief
     assert data_of((tmp_path / "r.html").read_text())["panels"][0]["curves"][0]["low"] is None
     assert command_line(["report", str(run), "-o", str(tmp_path / "r.pdf")]) == 2
     assert "--png" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 from collections import Counter
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from upswing.doctor.render.structured import plain
 from upswing.doctor.render.worded import card_words
 from upswing.doctor.texts import fill, texts
 from upswing.errors import UserError
-from upswing.lab.compare import Comparison, Row
+from upswing.lab.compare import Comparison, Row, reason_of
 from upswing.lab.gather import Member
 from upswing.lab.report.curves import Curves, Panel, panels
 from upswing.lab.texts import comparison_texts
@@ -29,6 +30,7 @@ from upswing.lab.worded import (
     measure_name,
     notes,
     pair_line,
+    reason_line,
     row_texts,
     verdict_lines,
     why,
@@ -155,7 +157,8 @@ def _brief(comparison: Comparison, lang: str) -> str:
     if not lines:
         row = comparison.rows[0]
         text = f"{measure_name(comparison, words)} {interval_text(row.verdict.final, comparison.gathered.measure)}"
-        lines = [f"<li>{escape(text)}</li>"]
+        seen = reason_line(replace(row, reason=reason_of(row.setting)), lang)
+        lines = [f"<li>{escape(text)}</li>", f"<li>{escape(seen)}</li>"]
     return _section(words["summary"], f'<ul class="panel brief">{"".join(lines)}</ul>')
 
 
