@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 COMPLETE := $(VENV)/.complete
 
-.PHONY: train test lint returns pictures clean
+.PHONY: train test lint returns equivalence bench bench-micro pictures clean
 
 train: $(INSTALLED)
 	$(BIN)/upswing train CartPole-v1
@@ -38,6 +38,17 @@ $(COMPLETE): $(INSTALLED)
 
 returns: $(COMPLETE)
 	$(BIN)/python -m scripts.returns
+
+equivalence: $(COMPLETE)
+	$(BIN)/python -m scripts.equivalence
+
+# rivals are large (SBX brings JAX), so they are installed when they are measured
+bench: $(COMPLETE)
+	@$(PIP) --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/upswing bench --output docs/benchmarks.md
+
+bench-micro: $(COMPLETE)
+	$(BIN)/python -m pytest benchmarks
 
 pictures: $(COMPLETE)
 	$(BIN)/python -m scripts.pictures

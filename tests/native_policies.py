@@ -12,7 +12,7 @@ from torch import nn
 
 from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
-from upswing.engine.native.update import run_epochs
+from upswing.engine.native.crew import Crew
 from upswing.policies import MlpPolicy, flatten_parameters, mlp_layers, parameter_offsets
 from upswing.policies.options import ACTIVATIONS
 from upswing.ppo.advantages import normalize_advantages
@@ -80,8 +80,8 @@ def make_settings(**changes):
 class Native:
     """The kernels on one policy and one batch."""
 
-    def __init__(self, policy, batch):
-        self.policy, self.buffers = policy, PolicyBuffers(policy)
+    def __init__(self, policy, batch, threads=1):
+        self.policy, self.buffers, self.threads = policy, PolicyBuffers(policy), threads
         obs, actions, *vectors = (part.numpy() for part in batch)
         n = len(obs)
         self.batch = (obs, np.ascontiguousarray(actions.reshape(n, -1), np.float32), *vectors)
@@ -90,10 +90,10 @@ class Native:
         """Totals after `n_epochs` passes over the rows `order`, which are left shuffled."""
         totals = np.zeros(tables.N_TOTALS) if totals is None else totals
         stream = np.arange(1, 5, dtype=np.uint64) if stream is None else stream
-        b = self.buffers
-        run_epochs(
-            *b.network, *b.adam, *self.batch, *b.work, order, stream, batch_size, n_epochs, settings, totals
-        )  # fmt: skip
+        crew = Crew(self.buffers, batch_size, self.threads)
+        crew.run(self.batch, order, stream, n_epochs, settings, totals)
+        crew.close()
+        self.grads = crew.grads
         return totals
 
     def by_name(self, flat):

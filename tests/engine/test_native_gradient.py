@@ -36,7 +36,7 @@ def compare(policy, n=200, **changes):
     totals = native.run(np.arange(n), settings, batch_size=n)
     figures, grads = torch_gradient(in_double(policy), batch, settings)
     np.testing.assert_allclose(totals[FIGURES], figures, rtol=3e-6, atol=1e-6)
-    for name, ours in native.by_name(native.buffers.grads).items():
+    for name, ours in native.by_name(native.grads).items():
         tolerance = 3e-6 * np.abs(grads[name]).max() + 1e-7
         np.testing.assert_allclose(ours, grads[name], rtol=0, atol=tolerance, err_msg=name)
     norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
@@ -94,4 +94,4 @@ def test_extreme_outputs_stay_finite(space):
     batch = make_batch(policy, 100)
     native = Native(policy, batch)
     totals = native.run(np.arange(100), make_settings(), batch_size=100)
-    assert np.isfinite(totals).all() and np.isfinite(native.buffers.grads).all() and not totals[tables.DIVERGED]
+    assert np.isfinite(totals).all() and np.isfinite(native.grads).all() and not totals[tables.DIVERGED]

@@ -13,11 +13,23 @@ from upswing.engine.normalizer import Normalizer
 from upswing.engine.torch_engine import TorchEngine
 from upswing.envs.native import NativeVectorEnv, find
 from upswing.envs.serial import SerialVectorEnv
-from upswing.policies import flatten_parameters, make_policy
+from upswing.policies import MlpPolicy, flatten_parameters, make_policy
 from upswing.ppo.advantages import gae
 
 HYPER = Hyper(learning_rate=1e-3, clip_range=0.2, clip_range_vf=None, ent_coef=0.0, n_epochs=2, target_kl=None)
 NORMALISED = {"normalize_obs": True, "normalize_reward": True}
+VECTOR, PICTURE = gym.spaces.Box(-1.0, 1.0, (5,)), gym.spaces.Box(0, 255, (40, 40, 3), np.uint8)
+
+
+class OwnForward(MlpPolicy):
+    def forward(self, obs):
+        return super().forward(2.0 * obs)
+
+
+class OwnFeatures(torch.nn.Flatten):
+    def __init__(self, space):
+        super().__init__()
+        self.features_dim = int(np.prod(space.shape))
 
 
 def engine_for(env, kind=NativeEngine, **settings):
@@ -245,8 +257,12 @@ def test_a_new_engine_has_no_optimiser_state_to_save():
 @pytest.mark.parametrize(("settings", "reason"), [
     ({}, None),
     ({"policy_kwargs": {"activation_fn": "silu", "share_trunk": True}}, None),
-    ({"policy_kwargs": {"activation_fn": "gelu"}}, "gelu"),
+    ({"policy_kwargs": {"share_features_extractor": False}}, None),
+    ({"policy_kwargs": {"activation_fn": "gelu"}}, "activation gelu"),
+    ({"policy_kwargs": {"activation_fn": torch.nn.Hardtanh}}, "activation Hardtanh"),
     ({"policy_kwargs": {"squash_output": True}}, "squash_output"),
+    ({"policy_kwargs": {"features_extractor_class": OwnFeatures}}, "OwnFeatures extracts features"),
+    ({"policy": OwnForward}, "OwnForward computes"),
     ({"use_sde": True}, "use_sde"),
 ])  # fmt: skip
 def test_what_is_not_supported_is_named(settings, reason):
@@ -254,6 +270,26 @@ def test_what_is_not_supported_is_named(settings, reason):
     config = TrainConfig(**settings)
     said = unsupported(make_policy(config, env.observation_space, env.action_space, 0), env, config)
     assert said is None if reason is None else reason in said
+
+
+@pytest.mark.parametrize(("policy", "space", "reason"), [
+    ("MlpPolicy", gym.spaces.Dict(obs=VECTOR, action_mask=gym.spaces.MultiBinary(3)), "masks actions"),
+    ("MlpPolicy", PICTURE, "images"),
+    ("CnnPolicy", PICTURE, "images"),
+    ("MultiInputPolicy", gym.spaces.Dict(a=VECTOR, b=VECTOR), "a Dict"),
+])  # fmt: skip
+def test_observations_that_are_not_supported_are_named(policy, space, reason):
+    config = TrainConfig(policy=policy)
+    assert reason in unsupported(make_policy(config, space, gym.spaces.Discrete(3), 0), None, config)
+
+
+def test_frozen_parameters_and_added_layers_are_named():
+    config = TrainConfig()
+    frozen, normed = (make_policy(config, VECTOR, gym.spaces.Discrete(3), 0) for _ in range(2))
+    frozen.pi.requires_grad_(False)
+    normed.vf.insert(1, torch.nn.LayerNorm(64))
+    assert "frozen" in unsupported(frozen, None, config)
+    assert "LayerNorm" in unsupported(normed, None, config)
 
 
 def test_it_learns_cartpole():

@@ -69,11 +69,28 @@ def compare(
 
 def run_once(contestant: str, recipe: Recipe, seed: int) -> dict[str, Any]:
     """The timing of one training in a process of its own. Raises UserError where that fails."""
-    command = [sys.executable, "-m", "upswing.bench.contestants", contestant, recipe.name, str(seed)]
+    return _last_line("upswing.bench.contestants", contestant, recipe.name, str(seed))
+
+
+def figures(names: Sequence[str], rounds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+    """What figures.py measures under each of `names`, or cli/started.py under "start"; `tell` hears of each when done."""
+    found: dict[str, Any] = {}
+    for name in names:
+        if name == "start":  # a process begins once
+            found[name] = [_last_line("upswing.cli.started") for _ in range(rounds)]
+        else:
+            found[name] = _last_line("upswing.bench.figures", name, str(rounds))
+        tell(f"{name}: measured")
+    return found
+
+
+def _last_line(module: str, *args: str) -> Any:
+    """The JSON that `module`, run as a process of its own, ends with. Raises UserError where it fails."""
+    command = [sys.executable, "-m", module, *args]
     done = subprocess.run(command, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{contestant} failed on {recipe.name}: {last}")
+        raise UserError(f"Measuring {' '.join(args) or module} failed: {last}")
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 

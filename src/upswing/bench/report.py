@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from upswing.bench.measure import Outcome
+from upswing.bench.sections import SECTIONS
 from upswing.run.versions import machine, versions
 
 NAMES = {"upswing": "Upswing", "sb3": "Stable-Baselines3", "sbx": "SBX"}
@@ -16,16 +17,26 @@ HEAD = (
 )
 
 
-def page(outcomes: Sequence[Outcome], sgemm_flops: float, command: str) -> str:
-    """Markdown with a row for each contestant on each recipe."""
+def page(outcomes: Sequence[Outcome], figures: dict[str, Any], sgemm_flops: float, command: str) -> str:
+    """Markdown with a row for each contestant on each recipe, and a section for each of the `figures`."""
     about = machine()
-    installed = versions()
     lines = [
         "# Benchmarks",
         "",
         f"Written by `{command}` on {about['cpu']}, {about['cores']} cores, {about['platform']}; "
         f"one-thread sgemm at 1024³: {sgemm_flops / 1e9:.0f} GFLOP/s.",
         "",
+        *(_table(outcomes, sgemm_flops) if outcomes else ()),
+        *(line for name, found in figures.items() for line in SECTIONS[name](found)),
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items() if version) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(outcomes: Sequence[Outcome], sgemm_flops: float) -> list[str]:
+    """The comparison, with what its columns mean."""
+    return [
         "Trainers take turns on each recipe (A B A B …), each in a process of its own with one thread for arithmetic; "
         "Stable-Baselines3 on the CPU as its documentation advises. Steps per second count collect and update time; the "
         "first iteration is a warm-up. Figures are medians over rounds; a ratio is taken round by round, with its "
@@ -39,13 +50,10 @@ def page(outcomes: Sequence[Outcome], sgemm_flops: float, command: str) -> str:
         "",
         "Recipes: " + "; ".join(_about(outcome) for outcome in outcomes if outcome.contestant == "upswing") + ".",
         "",
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in installed.items() if version) + ".",
-        "",
     ]
-    return "\n".join(lines)
 
 
-def as_json(outcomes: Sequence[Outcome], sgemm_flops: float) -> dict[str, Any]:
+def as_json(outcomes: Sequence[Outcome], figures: dict[str, Any], sgemm_flops: float) -> dict[str, Any]:
     """Every figure, for machines."""
     rows = [
         {
@@ -57,7 +65,8 @@ def as_json(outcomes: Sequence[Outcome], sgemm_flops: float) -> dict[str, Any]:
         }
         for outcome in outcomes
     ]
-    return {"sgemm_flops": sgemm_flops, "machine": machine(), "versions": versions(), "results": rows}
+    about = {"sgemm_flops": sgemm_flops, "machine": machine(), "versions": versions()}
+    return about | {"results": rows, "figures": figures}
 
 
 def _row(outcome: Outcome, outcomes: Sequence[Outcome], sgemm_flops: float) -> str:

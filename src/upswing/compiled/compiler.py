@@ -1,6 +1,7 @@
 """How functions become machine code: decorators, and a word to the user before it takes long.
 
     @inline                      a part of kernels, compiled into each of them; not to be called from Python
+    @called                      the same, but not copied to each place that calls it
     @kernel("void(f4[::1])")     an entry point from Python: one signature, machine code kept on disk
 
 A kernel with one explicit signature refuses other array layouts; without it numba would silently compile a variant
@@ -20,7 +21,7 @@ import numba
 from numba.core import sigutils
 
 from upswing.compiled.cache import KernelCache, build_key
-from upswing.compiled.pipeline import PartCompiler, WideCompiler
+from upswing.compiled.pipeline import CalledCompiler, PartCompiler, WideCompiler
 
 # All of fastmath except "no NaNs" and "no infinities", which would fold isfinite to True.
 FASTMATH = frozenset({"reassoc", "contract", "arcp", "nsz", "afn"})
@@ -43,6 +44,11 @@ def inline_finite(function: Callable[..., Any]) -> Any:
 def inline_exact(function: Callable[..., Any]) -> Any:
     """`function` as a part of kernels, with IEEE arithmetic exactly as written."""
     return _part(function, frozenset())
+
+
+def called(function: Callable[..., Any]) -> Any:
+    """`function` as `inline`, but compiled once for all places of a kernel that call it: for what is long."""
+    return _part(function, FASTMATH, CalledCompiler)
 
 
 def kernel(signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
@@ -96,12 +102,12 @@ def file_name(function: Callable[..., Any]) -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}")
 
 
-def _part(function: Callable[..., Any], fastmath: frozenset[str]) -> Any:
+def _part(function: Callable[..., Any], fastmath: frozenset[str], pipeline: type = PartCompiler) -> Any:
     return NJIT(
         fastmath=set(fastmath),
         error_model="numpy",
         nogil=True,
-        pipeline_class=PartCompiler,
+        pipeline_class=pipeline,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
     )(function)

@@ -88,6 +88,23 @@ class _PartLowering(_WideLowering):
         return True
 
 
+class _CalledLower(_WideLower):
+    """Keeps LLVM from copying the function to each of its callers."""
+
+    def setup_function(self, fndesc: Any) -> None:
+        super().setup_function(fndesc)
+        self.function.attributes.add("noinline")
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _CalledLowering(_PartLowering):
+    _name = "called_lowering"
+
+    @property
+    def lowering_class(self) -> type:
+        return _CalledLower
+
+
 class WideCompiler(compiler.CompilerBase):
     """The pipeline of kernels."""
 
@@ -108,3 +125,9 @@ class PartCompiler(WideCompiler):
     """The pipeline of parts."""
 
     lowering = _PartLowering
+
+
+class CalledCompiler(PartCompiler):
+    """The pipeline of parts that stand in a kernel once, however many places call them."""
+
+    lowering = _CalledLowering

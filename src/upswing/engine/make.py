@@ -30,7 +30,8 @@ def make_engine(
     """
     group = group or Group()
     env = env or make_vector_env(config, group.share(config.n_envs), trusted=trusted)
-    policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
+    with thread_limit(config, env.observation_space):  # more would take 0.1 s to start, for milliseconds of work
+        policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
     policy.to(group.device if group.device.type == "cuda" else _device(config, env.observation_space))
     flatten_parameters(policy)
     reason = _why_not_native(config, env, policy, group)

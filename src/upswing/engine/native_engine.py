@@ -19,6 +19,7 @@ from upswing.engine.native import advantages as advantage_kernels
 from upswing.engine.native import rollout as rollout_kernels
 from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
+from upswing.engine.native.crew import Crew
 from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
 from upswing.engine.native.stepwise import Lane, Race, act_row, same_in_parts, store_row
@@ -65,7 +66,8 @@ class NativeEngine:
         self.buffers = PolicyBuffers(policy)
         self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
         self.moments = NativeMoments(self.normalizer, self.buffers.layout.n_obs)
-        self.batch_size = derive(config).batch_size
+        batch_size = min(derive(config).batch_size, config.n_steps * env.n_envs)
+        self.crew = Crew(self.buffers, batch_size, config.threads or 1)
         self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
         self.num_timesteps = 0
         self.storage = RolloutStorage(config.n_steps, env, self.buffers.layout)
@@ -292,11 +294,7 @@ class NativeEngine:
     def _run(
         self, batch: tuple[np.ndarray, ...], order: np.ndarray, hyper: Hyper, n_epochs: int, totals: np.ndarray
     ) -> None:
-        buffers = self.buffers
-        run_epochs(
-            *buffers.network, *buffers.adam, *batch, *buffers.work,
-            order, self.streams[1], self.batch_size, n_epochs, self._settings(hyper), totals,
-        )  # fmt: skip
+        self.crew.run(batch, order, self.streams[1], n_epochs, self._settings(hyper), totals)
 
     def _run_watched(
         self,
@@ -410,8 +408,9 @@ class NativeEngine:
         return lost
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the environments, and end the threads."""
         self.env.close()
+        self.crew.close()
 
 
 def _flat(obs: Any) -> np.ndarray:

@@ -4,7 +4,7 @@ from upswing.policies.arrays import load_policy_arrays, policy_arrays
 from upswing.policies.base import ActorCritic, split_mask
 from upswing.policies.flat import flatten_parameters, is_flat, parameter_offsets
 from upswing.policies.heads import ActionHead
-from upswing.policies.layers import MlpLayers, mlp_layers
+from upswing.policies.layers import MlpLayers, mlp_layers, why_no_mlp
 from upswing.policies.make import POLICIES, make_policy
 from upswing.policies.networks import CnnPolicy, MlpPolicy, MultiInputPolicy, NetworkPolicy
 
@@ -25,4 +25,5 @@ __all__ = [
     "parameter_offsets",
     "policy_arrays",
     "split_mask",
+    "why_no_mlp",
 ]

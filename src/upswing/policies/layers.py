@@ -25,24 +25,42 @@ class MlpLayers(NamedTuple):
 
 
 def mlp_layers(policy: ActorCritic) -> MlpLayers | None:
-    """The layers of `policy`, or None where it is not a pure MLP over one float vector.
+    """The layers of `policy`, or None where it is not a pure MLP over one float vector: see `why_no_mlp`."""
+    if why_no_mlp(policy) is not None:
+        return None
+    assert isinstance(policy, NetworkPolicy)
+    trunk, pi, vf = ([layer for layer in part if isinstance(layer, nn.Linear)] for part in _parts(policy))
+    name = next(name for name, known in ACTIVATIONS.items() if known is policy.options.activation_class)
+    return MlpLayers(
+        trunk, [*pi, policy.action_head.net], [*vf, policy.value_net], name, bool(trunk), policy.action_head
+    )
 
-    Not pure are images (even flattened: they are divided by 255), several arrays, one's own computation, features
-    extractor or kind of layer, and an activation that is not in ACTIVATIONS.
+
+def why_no_mlp(policy: ActorCritic) -> str | None:
+    """What makes `policy` more than an MLP over one float vector, as the end of a sentence; None where nothing does.
+
+    That are images (even flattened: they are divided by 255), several arrays, one's own computation, features extractor
+    or kind of layer, and an activation that is not in ACTIVATIONS.
     """
     if not isinstance(policy, NetworkPolicy) or not _computes_as_usual(type(policy)):
-        return None
-    if type(policy.features) is not Flatten or not isinstance(policy.readers, Reader) or policy.readers.is_image:
-        return None
+        return f"{type(policy).__name__} computes in a way of its own"
+    if not isinstance(policy.readers, Reader):
+        return "the observations are a Dict"
+    if policy.readers.is_image:
+        return "the observations are images"
+    if type(policy.features) is not Flatten:
+        return f"{type(policy.features).__name__} extracts features from the observations"
     kind = policy.options.activation_class
-    names = [name for name, known in ACTIVATIONS.items() if known is kind]
-    parts = (policy.trunk, policy.pi, policy.vf)
-    if not names or any(type(layer) not in (nn.Linear, kind) for part in parts for layer in part):
-        return None
-    trunk, pi, vf = ([layer for layer in part if isinstance(layer, nn.Linear)] for part in parts)
-    return MlpLayers(
-        trunk, [*pi, policy.action_head.net], [*vf, policy.value_net], names[0], bool(trunk), policy.action_head
-    )
+    if kind not in ACTIVATIONS.values():
+        return f"the activation {kind.__name__} is not one that is known by name"
+    strange = [type(layer) for part in _parts(policy) for layer in part if type(layer) not in (nn.Linear, kind)]
+    if strange:
+        return f"the policy holds a layer of the kind {strange[0].__name__}"
+    return None
+
+
+def _parts(policy: NetworkPolicy) -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
+    return policy.trunk, policy.pi, policy.vf
 
 
 def _computes_as_usual(kind: type[NetworkPolicy]) -> bool:

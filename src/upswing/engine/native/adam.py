@@ -13,12 +13,12 @@ TINY = np.float32(1e-30)
 
 
 @inline
-def norm(grads):
-    """The Euclidean norm of `grads`, a float32."""
+def squared_norm(grads):
+    """The square of the Euclidean norm of `grads`, a float32."""
     total = np.float32(0.0)
     for i in range(grads.size):
         total += grads[i] * grads[i]
-    return math.sqrt(total)
+    return total
 
 
 @inline

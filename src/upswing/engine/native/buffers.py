@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 
 from upswing.engine.native.layout import Layout, aligned, layout_of
-from upswing.engine.native.minibatch import scratch_rows
 from upswing.errors import StorageError
 from upswing.policies import ActorCritic, flatten_parameters, parameter_offsets
 from upswing.run.snapshot import Arrays
-
-Adam = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class NetworkBuffers:
@@ -53,26 +50,12 @@ class NetworkBuffers:
 
 
 class PolicyBuffers(NetworkBuffers):
-    """A policy that learns: Adam's moments and the workspace of an update beside its networks."""
+    """A policy that learns: Adam's moments beside its networks."""
 
     def __init__(self, policy: ActorCritic):
         super().__init__(policy)
-        n, layout = self.params.size, self.layout
-        self.grads, self.exp_avg, self.exp_avg_sq = aligned(n), aligned(n), aligned(n)
+        self.exp_avg, self.exp_avg_sq = aligned(self.params.size), aligned(self.params.size)
         self.steps = 0  # of Adam
-        rows = layout.chunk_rows
-        self.x, self.deltas = aligned(rows * layout.n_obs), aligned(rows * layout.n_columns)
-        self.scratch = aligned((scratch_rows(layout.n_actions, layout.n_outputs), rows))
-
-    @property
-    def adam(self) -> Adam:
-        """Gradients and both moments."""
-        return self.grads, self.exp_avg, self.exp_avg_sq
-
-    @property
-    def work(self) -> tuple[np.ndarray, ...]:
-        """The workspace of an update: x, outputs, slopes, deltas, scratch."""
-        return self.x, self.outputs, self.slopes, self.deltas, self.scratch
 
     def adam_arrays(self) -> Arrays:
         """Adam's state by parameter name, as torch has it; empty before the first step."""

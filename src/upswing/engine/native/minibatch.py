@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from upswing.compiled import numeric
-from upswing.compiled.compiler import inline
+from upswing.compiled.compiler import called, inline
 from upswing.compiled.views import matrix, vector
 from upswing.engine.native.heads import differentiate, evaluate
 from upswing.engine.native.layout import (
@@ -36,10 +36,10 @@ from upswing.engine.native.tables import (
     ENT_COEF,
     ENTROPY_LOSS,
     KL,
-    NORMALIZE,
     POLICY_LOSS,
     VALUE_LOSS,
     VF_COEF,
+    WORST_RATIO,
 )
 
 ZERO, ONE, TWO = np.float32(0.0), np.float32(1.0), np.float32(2.0)
@@ -53,30 +53,26 @@ def scratch_rows(n_actions: int, n_outputs: int) -> int:
     return ACTIONS + n_actions + (n_outputs + 2) + (n_outputs + n_actions)
 
 
-@inline
-def gradient(layers, head, params, shadow, batch, picked, settings, work, grads, figures):
-    """The largest |r - 1| of the minibatch `picked` [n]; its gradient goes to `grads`, its `figures` are filled.
+@called
+def shard_gradient(network, batch, picked, n, serves, shift, scale, settings, work, grads, figures):
+    """Write the gradient of the part of a minibatch of `n` that `picked` are to `grads`, and its figures' sums.
 
+    `serves`: POLICY, VALUE or both, which the gradient is of; with one of them only that one's figures are written.
     batch: (obs [·, n_obs], actions [·, n_actions], log_probs, values, advantages, returns), of which `picked` are rows.
     work: (x, outputs, slopes, deltas, scratch), for as many rows at once as `scratch` has columns.
+    figures: [N_FIGURES + 1], the last of them the largest |r - 1|.
     """
-    scratch = work[4]
-    n, capacity = picked.size, scratch.shape[1]
-    shift, scale = advantage_scaling(batch[4], picked, settings[NORMALIZE])
+    head, capacity = network[1], work[4].shape[1]
     for i in range(figures.size):
-        figures[i] = 0.0
-    if head[KIND] == GAUSSIAN:
+        if (serves & (VALUE if i == VALUE_LOSS else POLICY)) != 0:
+            figures[i] = 0.0
+    if head[KIND] == GAUSSIAN and (serves & POLICY) != 0:
         for k in range(batch[1].shape[1]):
             grads[head[LOG_STD] + k] = ZERO
-    ratio_error = ZERO
-    for start in range(0, n, capacity):
-        rows = min(capacity, n - start)
-        gather(batch, vector(picked, start, rows), shift, scale, work[0], scratch)
-        error = chunk_gradient(layers, head, params, shadow, rows, n, settings, work, grads, figures, start > 0)
-        ratio_error = max(ratio_error, error)
-    for i in range(figures.size):
-        figures[i] /= n
-    return ratio_error
+    for start in range(0, picked.size, capacity):
+        rows = min(capacity, picked.size - start)
+        gather(batch, vector(picked, start, rows), shift, scale, work[0], work[4])
+        chunk_gradient(network, serves, rows, n, settings, work, grads, figures, start > 0)
 
 
 @inline
@@ -114,26 +110,35 @@ def gather(batch, picked, shift, scale, x, scratch):
 
 
 @inline
-def chunk_gradient(layers, head, params, shadow, rows, n, settings, work, grads, figures, adds):
-    """The largest |r - 1| of the gathered `rows`; gradients are added up if `adds`, sums of figures always."""
+def chunk_gradient(network, serves, rows, n, settings, work, grads, figures, adds):
+    """The gradient of the gathered `rows` replaces `grads`, or is added if `adds`; their figures are added always."""
+    layers, head, params, shadow = network
     x, outputs, slopes, deltas, scratch = work
     capacity = scratch.shape[1]
-    forward(layers, POLICY + VALUE, params, shadow, x, 0, rows, capacity, outputs, slopes)
-    policy, value, n_actions = head[POLICY_LAYER], head[VALUE_LAYER], head[N_PARTS]
-    n_outputs, at = layers[policy, N_OUT], layers[policy, OUTPUT] * capacity
+    forward(layers, serves, params, shadow, x, 0, rows, capacity, outputs, slopes)
+    if (serves & POLICY) != 0:
+        policy_gradient(layers, head, params, rows, n, settings, outputs, deltas, scratch, grads, figures)
+    if (serves & VALUE) != 0:
+        v = layers[head[VALUE_LAYER], OUTPUT] * capacity
+        value_gradient(vector(outputs, v, rows), n, settings, scratch, vector(deltas, v, rows), figures)
+    backward(layers, serves, params, x, rows, capacity, outputs, slopes, deltas, grads, adds)
+
+
+@inline
+def policy_gradient(layers, head, params, rows, n, settings, outputs, deltas, scratch, grads, figures):
+    """Write the gradient of the policy's part of the loss by its head's outputs to `deltas`, and add its figures."""
+    policy, n_actions = head[POLICY_LAYER], head[N_PARTS]
+    n_outputs, at = layers[policy, N_OUT], layers[policy, OUTPUT] * scratch.shape[1]
     y = matrix(outputs, at, rows, n_outputs)
     delta = matrix(deltas, at, rows, n_outputs)
     actions = scratch[ACTIONS : ACTIONS + n_actions]
     p = scratch[ACTIONS + n_actions : ACTIONS + n_actions + n_outputs + 2]
     logp = scratch[ACTIONS + n_actions + n_outputs + 2 :]
     evaluate(head, params, y, actions, p, logp, scratch[LOG_PROB], scratch[ENTROPY])
-    error = surrogate(rows, n, settings, scratch, figures)
+    worst = surrogate(rows, n, settings, scratch, figures)
+    figures[WORST_RATIO] = max(figures[WORST_RATIO], np.float64(worst))
     bonus = np.float32(settings[ENT_COEF] / n)
     differentiate(head, params, actions, p, logp, scratch[WEIGHT], bonus, delta, grads)
-    v = layers[value, OUTPUT] * capacity
-    value_gradient(vector(outputs, v, rows), n, settings, scratch, vector(deltas, v, rows), figures)
-    backward(layers, params, x, rows, capacity, outputs, slopes, deltas, grads, adds)
-    return error
 
 
 @inline

@@ -37,8 +37,14 @@ ZERO, ONE = np.float32(0.0), np.float32(1.0)
 def refresh_shadow(layers, params, shadow):
     """Write the transposed weights [n_in, n_out] that `forward` multiplies by: OpenBLAS is twice as fast with them."""
     for l in range(layers.shape[0]):
-        n_in, n_out = layers[l, N_IN], layers[l, N_OUT]
-        transpose(params, layers[l, WEIGHT], n_out, n_in, shadow, layers[l, SHADOW])
+        refresh_layer(layers, l, params, shadow)
+
+
+@inline
+def refresh_layer(layers, l, params, shadow):
+    """`refresh_shadow` for one layer."""
+    n_in, n_out = layers[l, N_IN], layers[l, N_OUT]
+    transpose(params, layers[l, WEIGHT], n_out, n_in, shadow, layers[l, SHADOW])
 
 
 @inline
@@ -101,14 +107,16 @@ def silu(y, bias, slope):
 
 
 @inline
-def backward(layers, params, x, rows, capacity, outputs, slopes, deltas, grads, adds):
-    """Gradients of all parameters from the gradients at the heads, which stand in `deltas`.
+def backward(layers, serves, params, x, rows, capacity, outputs, slopes, deltas, grads, adds):
+    """Gradients of the parameters from the gradients at the heads, which stand in `deltas`.
 
         dz = dy ∘ f'(z),   dW = dzᵀ x,   db = Σ_rows dz,   dx = dz W
 
-    x: [rows, n_obs] flat. With `adds` 1 they are added to `grads`, with 0 they replace what is there.
+    x: [rows, n_obs] flat. Only layers that serve `serves` get one. With `adds` 1 they are added to `grads`, with 0 they replace what is there.
     """
     for l in range(layers.shape[0] - 1, -1, -1):
+        if layers[l, SERVES] & serves == 0:
+            continue
         n_in, n_out, at = layers[l, N_IN], layers[l, N_OUT], layers[l, OUTPUT] * capacity
         delta = matrix(deltas, at, rows, n_out)
         y = matrix(outputs, at, rows, n_out)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from gymnasium import spaces
 
 from upswing.engine.native.layout import ACTIVATION_CODES
-from upswing.policies import ActorCritic, mlp_layers
+from upswing.policies import ActorCritic, mlp_layers, why_no_mlp
 
 
 def why_not_compiled(policy: ActorCritic) -> str | None:
     """What about `policy` keeps it from being computed by kernels, as the end of a sentence; None where nothing does."""
-    if isinstance(policy.observation_space, spaces.Dict):
-        return "the observations are a Dict"
     parts = mlp_layers(policy)
     if parts is None:
-        return "the policy is more than an MLP over one vector"
+        return why_no_mlp(policy)
+    if isinstance(policy.observation_space, spaces.Dict):
+        return "the environment masks actions"  # what else a Dict may hold is no MLP's
+    if not all(parameter.requires_grad for parameter in policy.parameters()):
+        return "some of the policy's parameters are frozen"
     if parts.activation not in ACTIVATION_CODES:
         return f"the activation {parts.activation} is not one of {', '.join(ACTIVATION_CODES)}"
     if parts.head.use_sde:

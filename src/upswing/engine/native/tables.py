@@ -11,6 +11,7 @@ N_SETTINGS = 9
 # figures of one minibatch, means over its transitions
 POLICY_LOSS, VALUE_LOSS, ENTROPY_LOSS, KL, CLIPPED = range(5)
 N_FIGURES = 5
+WORST_RATIO = N_FIGURES  # the largest |r - 1|, beside the means
 
 # totals of an update: the sums of the five figures over all minibatches, then
 (
