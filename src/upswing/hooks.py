@@ -29,6 +29,7 @@ class RunInfo:
     n_parameters: int
     notices: tuple[str, ...]  # choices made and warnings, a sentence each
     start_timesteps: int = 0  # above 0 when resumed
+    changes: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters that hooks have changed so far
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class Request:
 
     stop: str | None = None  # why
     checkpoint: bool = False
+    keep: bool = False  # keep that checkpoint until another is kept
     best: bool = False  # the policy as it is now is the best so far: checkpoint it as such
     metrics: Mapping[str, float | None] = field(default_factory=dict)  # to add to this iteration's record
-    changes: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the updates to come
+    changes: Mapping[str, Any] = field(default_factory=dict)  # hyperparameters of the updates to come: see progress.py
+    return_to: int | None = None  # take up the weights, statistics and optimiser of the checkpoint of this step again
     notices: tuple[str, ...] = ()  # sentences for the user, which every hook hears
 
 
@@ -48,9 +51,11 @@ def merge_requests(requests: list[Request]) -> Request:
     return Request(
         stop=next((r.stop for r in requests if r.stop is not None), None),
         checkpoint=any(r.checkpoint for r in requests),
+        keep=any(r.keep for r in requests),
         best=any(r.best for r in requests),
         metrics={tag: value for r in requests for tag, value in r.metrics.items()},
         changes={name: value for r in requests for name, value in r.changes.items()},
+        return_to=next((r.return_to for r in requests if r.return_to is not None), None),
         notices=tuple(sentence for r in requests for sentence in r.notices),
     )
 

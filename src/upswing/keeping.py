@@ -114,14 +114,19 @@ class Recorder(Hook):
 
     def on_start(self, info: RunInfo) -> None:
         """Open the files."""
+        self.step = info.start_timesteps
         self.metrics = RecordWriter(self.run.path / METRICS)
         self.finished = RecordWriter(self.run.path / EPISODES)
         self.mirror = TensorBoardMirror(self.run.path, resumed_at=info.start_timesteps or None)
         self.mirror.write_settings(config_to_json(info.config))
 
+    def on_notice(self, sentence: str) -> None:
+        """Show it on TensorBoard's page of texts."""
+        self.mirror.write_text("notices", sentence, self.step)
+
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
         """Remember the finished episodes."""
-        self.episodes = rollout.episodes
+        self.episodes, self.step = rollout.episodes, num_timesteps
 
     def on_iteration(self, record: Record, agent: Agent) -> None:
         """Write the record and the episodes."""
@@ -160,16 +165,18 @@ class Checkpointer(Hook):
         return Request(checkpoint=self.due.passed(int(record["time/total_timesteps"] or 0)))
 
 
-def save(training: Training, best: bool = False) -> None:
-    """Write a checkpoint of `training` to its run directory; with `best`, mark it as the best one."""
-    mark = (training.progress.num_timesteps, best)
+def save(training: Training, best: bool = False, kept: bool = False) -> None:
+    """Write a checkpoint of `training` to its run directory; with `best`, mark it as the best one, with `kept`, as one
+    that is not pruned."""
+    mark = (training.progress.num_timesteps, best, kept)
     if training.run is None or training.saved == mark or not training.group.leads:
         return
     snapshot = training.engine.snapshot()
     snapshot.state["progress"] = training.progress.to_json()
     config = training.config
     meta = {"config": config_to_json(config), "engine": training.engine.name, "threads": config.threads}
-    save_checkpoint(training.run, training.progress.num_timesteps, snapshot, meta, config.keep_checkpoints, best)
+    step, keep = training.progress.num_timesteps, config.keep_checkpoints
+    save_checkpoint(training.run, step, snapshot, meta, keep, best, kept)
     training.saved = mark
 
 
@@ -185,6 +192,13 @@ def restore(training: Training) -> None:
         training.engine.reset(group.part(later_seeds(config.seed, steps, config.n_envs)))  # not those it began with
     if group.leads:
         rewind(training.run, steps)
+
+
+def return_to(training: Training, step: int) -> None:
+    """Take up the weights, normalisation statistics and optimiser of the run's checkpoint of `step` again. Counters,
+    environments and generators go on."""
+    folder = training.group.lead(str(training.run.path) if training.run is not None else None)
+    training.engine.restore(load_checkpoint(folder, step)[0], environments=False)
 
 
 def start_from(training: Training, path: str) -> None:

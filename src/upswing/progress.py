@@ -30,7 +30,9 @@ class Progress:
     elapsed_s: float = 0.0  # wall clock, over all resumes
     learning_rate: float | None = None  # the adaptive one in force; None where it follows a schedule
     best_mean_reward: float | None = None
-    changes: dict[str, Any] = field(default_factory=dict)  # hyperparameters that a hook has changed
+    changes: dict[str, Any] = field(
+        default_factory=dict
+    )  # hyperparameters that a hook has changed; a text is a schedule
     recent: tuple[Episode, ...] = ()  # the last stats_window_size finished episodes
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +66,9 @@ def hyper_at(config: TrainConfig, plan: dict[str, Schedule], progress: Progress)
     if progress.learning_rate is not None:
         values["learning_rate"] = progress.learning_rate
     values = {"clip_range_vf": None, "n_epochs": config.n_epochs, "target_kl": config.target_kl} | values
-    return Hyper(**(values | progress.changes))
+    for name, value in progress.changes.items():
+        values[name] = parse_schedule(value, name)(remaining) if isinstance(value, str) else value
+    return Hyper(**values)
 
 
 def advance(

@@ -19,7 +19,7 @@ from upswing.envs.registry import env_name
 from upswing.errors import INTERRUPTED, TERMINATED, ConfigError, TrainingDiverged
 from upswing.evaluation import load_config
 from upswing.hooks import Hook, HookCalls, Request, Result, RunInfo
-from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, save, score_metrics, start_from
+from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, return_to, save, score_metrics, start_from
 from upswing.progress import Progress, advance, after_request, hyper_at, make_record, schedules
 from upswing.ranks import leads
 from upswing.run.directory import RunDirectory, create_run, find_run, open_run, write_config
@@ -43,7 +43,7 @@ class Training:
     group: Group = field(default_factory=Group)  # the processes that train together
     progress: Progress = field(default_factory=Progress)
     begun_at: Progress = field(default_factory=Progress)  # where this process began
-    saved: tuple[int, bool] | None = None  # steps at the last checkpoint, and whether it was the best
+    saved: tuple[int, bool, bool] | None = None  # steps at the last checkpoint, and whether it was the best, or kept
 
 
 def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = True) -> Result:
@@ -124,8 +124,10 @@ def learn(training: Training, hooks: Sequence[Hook], signal: StopSignal | None =
             request = _asked(calls.on_iteration(record, training.agent), signal, training.group)
             training.progress = after_request(training.progress, request, record | dict(request.metrics))
             stop = request.stop
+            if request.return_to is not None:
+                return_to(training, request.return_to)
             if request.checkpoint or request.best:
-                save(training, best=request.best)
+                save(training, best=request.best, kept=request.keep)
     return stop
 
 
@@ -204,6 +206,7 @@ def _info(training: Training) -> RunInfo:
         n_parameters=sum(p.numel() for p in engine.policy.parameters()),
         notices=tuple(training.notices),
         start_timesteps=training.progress.num_timesteps,
+        changes=training.progress.changes,
     )
 
 

@@ -154,7 +154,7 @@ def test_looking_is_paid_for_by_the_clock():
             looks.append(clock.now)
             clock.now += 0.1
 
-    watched(healthy(n=400), Slow(clock=clock, cost=clock), pace=1.0, clock=clock)
+    watched(healthy(n=400), Slow(clock=clock), pace=1.0, clock=clock)
     assert len(looks) >= 4
     assert np.diff(looks)[1:].min() >= 0.9 * 0.1 / SHARE_OF_TIME
     assert 0.1 * (len(looks) - 1) <= CREDIT_S + SHARE_OF_TIME * clock.now

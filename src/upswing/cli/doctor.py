@@ -11,7 +11,7 @@ from upswing.cli.output import find_run, print_json
 from upswing.errors import ConfigError, StorageError, UserError
 
 if TYPE_CHECKING:
-    from upswing.doctor.hook import DoctorHook
+    from upswing.hooks import Hook
 
 WATCH = "Doctor"
 
@@ -29,23 +29,32 @@ DOCTOR_OPTIONS = [
         panel=WATCH,
         help="Save and stop as soon as the doctor finds something this grave.",
     ),
+    click.RichOption(
+        ["--autopilot"],
+        is_flag=True,
+        panel=WATCH,
+        help="Apply remedies that are safe while it trains, one at a time, and take back what does not work.",
+    ),
 ]
 """For commands that train."""
 
 EXIT_CODES = "Exit codes: 0 nothing above a remark, 10 warnings, 20 errors, 1 unreadable, 2 wrong usage."
 
 
-def doctor_hooks(options: dict[str, Any], lang: str | None) -> list[DoctorHook]:
-    """The doctor that a training's `options` ask for, which are removed from there: one hook, or none."""
-    watch, stop_on = options.pop("doctor"), options.pop("stop_on")
-    if not watch and stop_on != "never":
-        raise ConfigError("--stop-on needs the doctor: leave out --no-doctor.")
+def doctor_hooks(options: dict[str, Any], lang: str | None) -> list[Hook]:
+    """The doctor and the autopilot that a training's `options` ask for, which are removed from there."""
+    watch, stop_on, autopilot = (options.pop(name) for name in ("doctor", "stop_on", "autopilot"))
+    for flag, wanted in (("--stop-on", stop_on != "never"), ("--autopilot", autopilot)):
+        if wanted and not watch:
+            raise ConfigError(f"{flag} needs the doctor: leave out --no-doctor.")
     if not watch:
         return []
+    from upswing.doctor.autopilot import Autopilot
     from upswing.doctor.hook import DoctorHook
     from upswing.view.words import language
 
-    return [DoctorHook(language(lang), stop_on)]
+    doctor = DoctorHook(language(lang), stop_on)
+    return [doctor, Autopilot(doctor)] if autopilot else [doctor]
 
 
 def _doctor(

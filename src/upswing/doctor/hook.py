@@ -29,8 +29,8 @@ from upswing.errors import ConfigError, StorageError
 from upswing.hooks import Hook, Record, Request, Result, RunInfo
 from upswing.run.records import FINDINGS, RecordWriter, read_metrics
 
-SHARE_OF_TIME = 0.005
-CREDIT_S = 0.03  # of processor time, so that the first looks come soon
+SHARE_OF_TIME = 0.0035
+CREDIT_S = 0.03  # so that the first looks come soon
 SHORTEST_S = 1.0  # between two looks
 STOP_ON = ("never", WARN, ERROR)
 
@@ -49,11 +49,10 @@ class DoctorHook(Hook):
         lang: str = "en",
         stop_on: str = "never",
         clock: Callable[[], float] = time.perf_counter,
-        cost: Callable[[], float] = time.thread_time,
     ):
         if stop_on not in STOP_ON:
             raise ConfigError(f"--stop-on {stop_on!r} is not known: choose one of {', '.join(STOP_ON)}.")
-        self.lang, self.stop_on, self.clock, self.cost = lang, stop_on, clock, cost
+        self.lang, self.stop_on, self.clock = lang, stop_on, clock
         self.growing = GrowingSeries()
         self.active: dict[str, str] = {}  # codes in force and their severity
         self.spoken: list[str] = []  # sentences not yet passed on
@@ -67,7 +66,7 @@ class DoctorHook(Hook):
     def on_start(self, info: RunInfo) -> None:
         """Note the settings, take up what an earlier process recorded, and judge the set-up."""
         self.run_dir = Path(info.run_dir) if info.run_dir else None
-        self.settings = {**config_to_json(info.config), "env": info.config.env}
+        self.settings = {**config_to_json(info.config), **info.changes, "env": info.config.env}
         self.environment = completed({}, info.config.env)
         self.clip_obs = info.config.clip_obs if info.config.normalize_obs else None
         if info.start_timesteps and self.run_dir is not None:
@@ -88,12 +87,12 @@ class DoctorHook(Hook):
         self.growing.add(record)
         if self._rollout is None:
             return self._pass_on({}) if self.spoken else None
-        began, self._looked = self.cost(), self.clock()
+        began = self._looked = self.clock()
         figures = self._look_into(self._rollout, agent)
         self._rollout = None
         record.update(figures)
         self._judge()
-        self._last_cost_s = self.cost() - began
+        self._last_cost_s = self.clock() - began
         self.spent_s += self._last_cost_s
         return self._pass_on(figures)
 
@@ -179,14 +178,15 @@ class DoctorHook(Hook):
         change = next((cause.change for cause in words.causes if cause.change), None)
         sentence = fill(said["began"], {"severity": words.severity_word, "code": card.code, "claim": words.claim})
         self.spoken.append(f"{sentence} → {change}" if change else sentence)
-        self._write({"event": "began", **card_json(diagnosis, card, self.lang)})
+        self.write({"event": "began", **card_json(diagnosis, card, self.lang)})
 
     def _tell_end(self, code: str) -> None:
         said = texts(self.lang)
         self.spoken.append(fill(said.words["cleared"], {"code": code, "title": said.rules[code].title}))
-        self._write({"event": "ended", "code": code})
+        self.write({"event": "ended", "code": code})
 
-    def _write(self, record: dict[str, Any]) -> None:
+    def write(self, record: dict[str, Any]) -> None:
+        """Add `record` to findings.jsonl, at the step reached so far."""
         if self.run_dir is None:
             return
         writer = RecordWriter(self.run_dir / FINDINGS)

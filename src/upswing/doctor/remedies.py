@@ -203,15 +203,15 @@ def raise_lambda(case: Case) -> Change | None:
 def lower_entropy(case: Case) -> Change | None:
     """A tenth of the entropy bonus."""
     old = case.series.setting("ent_coef")
-    return Change("ent_coef", old, rounded(old / 10), True) if isinstance(old, int | float) and old > 0 else None
+    return None if old == 0 else _scaled("ent_coef", old, 0.1)
 
 
 def raise_entropy(case: Case) -> Change | None:
     """Twice the entropy bonus, 0.01 where there was none."""
     old = case.series.setting("ent_coef")
-    if not isinstance(old, int | float):
-        return None
-    return Change("ent_coef", old, rounded(2 * old) if old >= 0.001 else 0.01, True)
+    if isinstance(old, int | float) and old < 0.001:
+        return Change("ent_coef", old, 0.01, True)
+    return _scaled("ent_coef", old, 2.0)
 
 
 def usual_clip(case: Case) -> Change | None:

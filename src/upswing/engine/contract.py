@@ -122,8 +122,9 @@ class Engine(Protocol):
         """An upswing.run.Snapshot of weights, normalisers, optimiser, generators and (where wanted) environments."""
         ...
 
-    def restore(self, snapshot: Any) -> list[str]:
-        """Continue from `snapshot`; returns a sentence for each thing that could not be restored."""
+    def restore(self, snapshot: Any, environments: bool = True) -> list[str]:
+        """Continue from `snapshot`; returns a sentence for each thing that could not be restored. Without `environments`
+        what was learned is restored alone: weights, normalisation statistics and optimiser."""
         ...
 
     def close(self) -> None:

@@ -386,12 +386,14 @@ class NativeEngine:
             state={"engine": packed, "num_timesteps": self.num_timesteps},
         )
 
-    def restore(self, snapshot: Snapshot) -> list[str]:
-        """Continue from `snapshot`, of this engine or the other one; returns what could not be restored."""
+    def restore(self, snapshot: Snapshot, environments: bool = True) -> list[str]:
+        """Continue from `snapshot`, of this engine or the other one; see the contract."""
         load_policy_arrays(self.policy, snapshot.model)
         self.buffers.bind()
         self.normalizer.load(snapshot.model)
         self.buffers.load_adam(snapshot.optimizer)
+        if not environments:
+            return []
         self.num_timesteps = int(snapshot.state["num_timesteps"])
         rest: dict[str, Any] = unpack(snapshot.state["engine"], snapshot.environment)
         lost = []

@@ -295,7 +295,7 @@ _METRICS: dict[str, Callable[[Run], Rows]] = {
 def _of_rule(run: Run, code: str, related: tuple[str, ...]) -> Rows:
     rows: Rows = {}
     for finding in run.findings:
-        if finding.get("code") == code:
+        if finding.get("code") == code and finding.get("event", "began") == "began":
             step = finding.get("total_timesteps", finding.get("onset_step"))
             told = str(finding.get("claim") or finding.get("severity") or code)
             rows[run.said["found"].format(step=count(step) if isinstance(step, int | float) else "?")] = told

@@ -5,7 +5,7 @@
                        environment.safetensors  arrays of the environments and generators
                        state.json               counters, schedules, generators, episode statistics
                        manifest.json            checksums, sizes, schema, libraries, machine, and what the caller told
-    checkpoints/latest, checkpoints/best        text files that hold a step
+    checkpoints/latest, best, kept              text files that hold a step
 
 A checkpoint is written to a hidden folder, file by file, the manifest last; each is flushed to the disk, then the
 folder is renamed to its step, then `latest` moves. Old checkpoints are pruned at the very end. Whatever a kill leaves
@@ -49,7 +49,7 @@ MODEL, OPTIMIZER, ENVIRONMENT, STATE = (
 PARTS = (MODEL, OPTIMIZER, ENVIRONMENT, STATE)
 MANIFEST = "manifest.json"
 _SAVING, _REPLACED, _DELETED = ".saving-", ".replaced-", ".deleted-"
-_LEFTOVERS = (_SAVING, _REPLACED, _DELETED, ".latest.", ".best.")
+_LEFTOVERS = (_SAVING, _REPLACED, _DELETED, ".latest.", ".best.", ".kept.")
 
 Loaded = TypeVar("Loaded")
 Which = str | int
@@ -79,12 +79,13 @@ def save_checkpoint(
     meta: dict[str, Any],
     keep: int,
     best: bool = False,
+    kept: bool = False,
 ) -> Path:
     """The folder of the checkpoint that now holds `snapshot`, taken after `step` environment steps.
 
     `meta` is JSON that a reader should find beside the arrays: the config, the spaces, `threads`, scores. `keep` newest
-    checkpoints stay, and the best. `best` moves the pointer `best` here. Raises StorageError; older checkpoints are
-    then as they were.
+    checkpoints stay, and those that the pointers `best` and `kept` name, which `best` and `kept` move here. Raises
+    StorageError; older checkpoints are then as they were.
     """
     folder = _folder(run)
     parts = {  # all of it before any waiting for the disk, so that it is of one moment
@@ -106,6 +107,8 @@ def save_checkpoint(
         _point(folder, "latest", step)
         if best:
             _point(folder, "best", step)
+        if kept:
+            _point(folder, "kept", step)
         _prune(folder, keep)
     return target
 
@@ -205,8 +208,9 @@ def drop_later(run: str | os.PathLike[str], step: int) -> None:
             _delete(folder, later)
         if steps and steps[0] <= step:
             _point(folder, "latest", max(each for each in steps if each <= step))
-        if (pointed_step(run, "best") or 0) > step:
-            (folder / "best").unlink()
+        for name in ("best", "kept"):
+            if (pointed_step(run, name) or 0) > step:
+                (folder / name).unlink()
 
 
 def _folder(run: str | os.PathLike[str]) -> Path:
@@ -257,9 +261,9 @@ def _prune(folder: Path, keep: int) -> None:
     best = pointed_step(folder.parent, "best")
     if best is None and os.path.lexists(folder / "best"):
         return  # unreadable for now: rather keep too many than lose the best
-    steps = checkpoint_steps(folder.parent)
+    steps, others = checkpoint_steps(folder.parent), [pointed_step(folder.parent, name) for name in ("latest", "kept")]
     for step in steps[: -max(keep, 1)]:
-        if step not in (best, pointed_step(folder.parent, "latest")):
+        if step not in (best, *others):
             _delete(folder, step)
 
 

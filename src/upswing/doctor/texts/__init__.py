@@ -32,6 +32,7 @@ class Texts:
     notes: Mapping[str, str]  # how a log was read
     words: Mapping[str, str]  # the rest of the card
     plan: Mapping[str, str]
+    actions: Mapping[str, str]  # of the autopilot
 
 
 def texts(lang: str) -> Texts:

@@ -1,6 +1,7 @@
 """The doctor's texts in English."""
 
 from upswing.doctor.texts import RuleText, Texts
+from upswing.doctor.texts.en_actions import ACTIONS
 from upswing.doctor.texts.en_causes import CAUSES
 from upswing.doctor.texts.en_plan import PLAN
 from upswing.doctor.texts.en_words import MEASURES, NOTES, ORIGINS, REASONS, WORDS
@@ -328,4 +329,4 @@ RULES = {
     ),
 }
 
-EN = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN)
+EN = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN, ACTIONS)

@@ -1,6 +1,7 @@
 """The small words of a diagnosis in English."""
 
 MEASURES = {
+    "entropy": "entropy",
     "relative_entropy": "entropy as a share of its maximum",
     "return_size": "size of the critic's targets",
     "relative_value_loss": "value loss over the variance of its targets",

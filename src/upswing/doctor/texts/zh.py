@@ -1,6 +1,7 @@
 """The doctor's texts in Chinese."""
 
 from upswing.doctor.texts import RuleText, Texts
+from upswing.doctor.texts.zh_actions import ACTIONS
 from upswing.doctor.texts.zh_causes import CAUSES
 from upswing.doctor.texts.zh_plan import PLAN
 from upswing.doctor.texts.zh_words import MEASURES, NOTES, ORIGINS, REASONS, WORDS
@@ -293,4 +294,4 @@ RULES = {
     "E01": RuleText("种子太少", {"": "一次训练证明不了什么。"}, "五个成对的种子结果相同。", "种子足够。"),
 }
 
-ZH = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN)
+ZH = Texts(RULES, CAUSES, MEASURES, ORIGINS, REASONS, NOTES, WORDS, PLAN, ACTIONS)

@@ -1,6 +1,7 @@
 """The small words of a diagnosis in Chinese."""
 
 MEASURES = {
+    "entropy": "熵",
     "relative_entropy": "熵占最大值的比例",
     "return_size": "评论家目标的大小",
     "relative_value_loss": "价值损失除以目标方差",
