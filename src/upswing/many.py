@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from signal import Signals
+from typing import TypeVar
 
 import torch
 
@@ -16,6 +17,8 @@ from upswing.errors import ConfigError, UserError
 from upswing.hooks import Hook, Record, Request, Result
 from upswing.run.signals import StopSignal
 from upswing.training import train
+
+T = TypeVar("T")
 
 
 def train_many(
@@ -32,20 +35,32 @@ def train_many(
     number divided by the cores; environments in Python wait for one another. `hooks` gives each training hooks of its
     own. Ctrl-C or SIGTERM stops all of them after their iterations, saved, and none is begun any more.
     """
+
+    def job(config: TrainConfig) -> Callable[[Hook], Result]:
+        return lambda stop: train(config, [*(hooks(config) if hooks else ()), stop], trusted=trusted)
+
+    return side_by_side([job(config) for config in configs], n_threads)
+
+
+def side_by_side(jobs: Sequence[Callable[[Hook], T]], n_threads: int | None = None) -> list[T | UserError]:
+    """What each of `jobs` returned, or the UserError that it raised, in their order; run in `n_threads` threads.
+
+    Each is given a hook for its training, which stops it when Ctrl-C or SIGTERM has reached the process.
+    """
     if n_threads is not None and n_threads < 1:
         raise ConfigError(f"n_threads = {n_threads} cannot train anything: give at least 1.")
     with StopSignal() as signal, _one_torch_thread():
 
-        def one(config: TrainConfig) -> Result | UserError:
+        def one(job: Callable[[Hook], T]) -> T | UserError:
             if signal.received:
                 return UserError(f"Not begun, since {Signals(signal.received).name} had asked for a stop.")
             try:
-                return train(config, [*(hooks(config) if hooks else ()), _StopWithAll(signal)], trusted=trusted)
+                return job(_StopWithAll(signal))
             except UserError as error:
                 return error
 
-        with ThreadPoolExecutor(n_threads or min(usable_cores(), max(1, len(configs)))) as pool:
-            return list(pool.map(one, configs))
+        with ThreadPoolExecutor(n_threads or min(usable_cores(), max(1, len(jobs)))) as pool:
+            return list(pool.map(one, jobs))
 
 
 class _StopWithAll(Hook):

@@ -109,7 +109,7 @@ def test_training_is_watched_unless_declined(upswing, asked):
     assert upswing("train", "CartPole-v1", "--autopilot", "--json").code == 0
     assert [type(hook).__name__ for hook in asked[-1]["hooks"]][:2] == ["DoctorHook", "Autopilot"]
     hooks = [[type(hook) is DoctorHook for hook in call["hooks"]].count(True) for call in asked]
-    assert hooks == [1, 0, 1]
+    assert hooks == [1, 0, 1, 1]
     assert upswing("train", "CartPole-v1", "--stop-on", "maybe").code == 2
     assert upswing("train", "CartPole-v1", "--no-doctor", "--stop-on", "error").code == 2
     assert "--autopilot needs the doctor" in upswing("train", "CartPole-v1", "--no-doctor", "--autopilot").err

@@ -22,11 +22,12 @@ from upswing.cli.played import evaluate, plot, record, watch
 from upswing.cli.resume import resume
 from upswing.cli.study import study
 from upswing.cli.train import train
+from upswing.cli.trial import trial
 from upswing.cli.tune import tune
 
 PANELS = {
     "Train": (check, plan, train, resume),
-    "Experiment": (lab, study, compare, report, tune),
+    "Experiment": (lab, study, compare, trial, report, tune),
     "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),
 }
