@@ -19,6 +19,7 @@ from upswing.cli.lab import lab
 from upswing.cli.options import CONTEXT, DIM
 from upswing.cli.plan import plan
 from upswing.cli.played import evaluate, plot, record, watch
+from upswing.cli.profile import profile
 from upswing.cli.resume import resume
 from upswing.cli.study import study
 from upswing.cli.train import train
@@ -26,7 +27,7 @@ from upswing.cli.trial import trial
 from upswing.cli.tune import tune
 
 PANELS = {
-    "Train": (check, plan, train, resume),
+    "Train": (check, plan, profile, train, resume),
     "Experiment": (lab, study, compare, trial, report, tune),
     "Look at a run": (doctor, evaluate, watch, record, plot),
     "Find out": (explain, envs, presets, info, selftest, bench),

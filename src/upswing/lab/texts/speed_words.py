@@ -1,0 +1,53 @@
+"""What a profile says, in English and Chinese."""
+
+EN = {
+    "title": "Profile",
+    "iteration": "one iteration: {pool} transitions, {steps} gradient steps, each sample used {uses} times; {engine} engine",
+    "env": "environments",
+    "policy": "policy and copies",
+    "advantages": "advantages, statistics",
+    "steps": "gradient steps",
+    "total": "together",
+    "gpu": "GPU: {busy} busy, at most {memory} MB",
+    "F01": "F01 Slow updates: the update takes {share}.",
+    "F02": "F02 Slow environments: the environments take {share}.",
+    "fine": "No part takes more than 70 %: nothing stands out.",
+    "change": "change",
+    "predicted": "predicted",
+    "measured": "measured",
+    "faster": "faster",
+    "cost": "gradient steps, uses of a sample",
+    "same": "as now",
+    "learning": "{steps}, {uses}",
+    "best": "Fastest: {change}.",
+    "unproven": "What fewer gradient steps cost in return is not measured here. Compare before you rely on it: {command}",
+    "suspected": "Suspected, not measured: {claim}",
+    "no_split": "This log does not say where the time goes, and its speed is no reason to suspect the update. Train with Upswing, or profile the settings: upswing profile ENV.",
+}
+
+ZH = {
+    "title": "性能分析",
+    "iteration": "一次迭代：{pool} 个转移，{steps} 次梯度步，每个样本使用 {uses} 次；{engine} 引擎",
+    "env": "环境",
+    "policy": "策略与拷贝",
+    "advantages": "优势与统计",
+    "steps": "梯度步",
+    "total": "合计",
+    "gpu": "GPU：利用率 {busy}，最多 {memory} MB",
+    "F01": "F01 更新太慢：更新占 {share}。",
+    "F02": "F02 环境太慢：环境占 {share}。",
+    "fine": "没有哪一部分超过 70 %：没有明显的瓶颈。",
+    "change": "修改",
+    "predicted": "预测",
+    "measured": "实测",
+    "faster": "加速",
+    "cost": "梯度步、样本使用次数",
+    "same": "不变",
+    "learning": "{steps}、{uses}",
+    "best": "最快：{change}。",
+    "unproven": "梯度步变少会损失多少回报，这里没有测量。采用之前请比较：{command}",
+    "suspected": "只是怀疑，没有测量：{claim}",
+    "no_split": "这份日志没有说明时间花在哪里，它的速度也不足以怀疑更新。请用 Upswing 训练，或分析这些设置：upswing profile ENV。",
+}
+
+SPEED_WORDS = {"en": EN, "zh": ZH}
