@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = Path(upswing.__file__).parent
 READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
 PAGES = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
-MAY_NOT_RUN = {"apt", "make", "tensorboard", "source", "pip", "cd"}
+MAY_NOT_RUN = {"torchrun", "apt", "make", "tensorboard", "source", "pip", "cd"}
 
 BLOCK = re.compile(r"(?:^<!-- (?P<order>[^>]*) -->\n)?^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
