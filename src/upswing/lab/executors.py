@@ -7,21 +7,13 @@ while nothing does. `stop()` asks it to let the runs save and end. A job whose p
 from __future__ import annotations
 
 import multiprocessing
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from upswing.errors import MissingExtra, UserError
-from upswing.lab.worker import BROKE, ENDED, PROGRESS, STOPPED, Job, do
-
-TICK = "tick"
-TICK_S = 0.1
-ENDINGS = (ENDED, STOPPED, BROKE)
-
-Event = tuple[int, str, Mapping[str, Any]]
-Stop = Callable[[], bool]
-Executor = Callable[[Sequence[Job], int, Stop], Iterator[Event]]
+from upswing.errors import UserError
+from upswing.lab.jobs import BROKE, ENDINGS, PROGRESS, STOPPED, TICK, TICK_S, Event, Executor, Job, Stop
+from upswing.lab.on_ray import on_ray
 
 
 def in_processes(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
@@ -77,83 +69,9 @@ def _child(connection: Connection, job: Job) -> None:
         except (EOFError, OSError):  # the study was killed
             return False
 
+    from upswing.lab.worker import do  # it has been imported before the fork
+
     do(job, tell)
-
-
-def on_ray(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
-    """The events of `jobs` on the Ray cluster that RAY_ADDRESS names, otherwise on a local Ray.
-
-    The study's folder must be on a disk that every machine of the cluster sees.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtra("ray", "cluster", "--executor ray") from None
-    began_here = not ray.is_initialized()
-    if began_here:
-        ray.init(num_cpus=None, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    board: Any = ray.remote(num_cpus=0)(_Board).remote()
-    remote = ray.remote(num_cpus=1, max_retries=0)(_remote)
-    waiting = list(enumerate(jobs))
-    running: dict[Any, int] = {}  # by Ray's reference to each run
-    try:
-        while waiting or running:
-            while waiting and len(running) < n_parallel and not stop():
-                index, job = waiting.pop(0)
-                running[remote.remote(board, index, job)] = index
-            if stop():
-                waiting.clear()
-                board.stop.remote()
-            finished, _ = ray.wait(list(running), timeout=TICK_S) if running else ([], [])
-            events = ray.get(board.take.remote())
-            yield from events or [(-1, TICK, {})]
-            told = {index for index, kind, _ in events if kind in ENDINGS}
-            for task in finished:
-                index = running.pop(task)
-                yield from _ending(ray, task, index, index in told, board)
-    finally:
-        if began_here:
-            ray.shutdown()
-
-
-def _ending(ray: Any, task: Any, index: int, told: bool, board: Any) -> Iterator[Event]:
-    """How a finished Ray task ended, where its own last event was not among those already taken."""
-    try:
-        ray.get(task)
-    except Exception as error:
-        yield index, BROKE, {"reason": f"Ray lost this run: {str(error).splitlines()[0]}"}
-        return
-    if not told:
-        yield from ray.get(board.take.remote())
-
-
-class _Board:
-    """An actor to which runs on a cluster tell what happens, and which tells them when to stop."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.stopping = False
-
-    def put(self, event: Event) -> bool:
-        """Note `event`; whether to go on."""
-        self.events.append(event)
-        return not self.stopping
-
-    def take(self) -> list[Event]:
-        """The events since the last call."""
-        taken, self.events = self.events, []
-        return taken
-
-    def stop(self) -> None:
-        """Ask every run to save and end."""
-        self.stopping = True
-
-
-def _remote(board: Any, index: int, job: Job) -> float:
-    import ray
-
-    do(job, lambda kind, values: bool(ray.get(board.put.remote((index, kind, dict(values))))))
-    return time.time()
 
 
 EXECUTORS: dict[str, Executor] = {"local": in_processes, "ray": on_ray}

@@ -14,6 +14,8 @@ from upswing.config import TrainConfig
 from upswing.envs.workers import usable_cores
 from upswing.errors import ConfigError
 from upswing.lab.design import WALL_TIME, Point, matched, reloaded
+from upswing.lab.executors import executor
+from upswing.lab.jobs import BROKE, ENDED, PROGRESS, TICK, Job
 from upswing.lab.judging import judged
 from upswing.lab.study_record import (
     BROKEN,
@@ -167,9 +169,6 @@ def unfinished(study: StudyRecord) -> int:
 
 def _finish(folder: Path, study: StudyRecord, plan: Plan, watcher: Watcher, signal: StopSignal) -> StudyRecord:
     """`study` after its unfinished runs have been trained as far as `signal` allows."""
-    from upswing.lab.executors import ENDED, TICK, executor
-    from upswing.lab.worker import BROKE, PROGRESS, Job
-
     execute = executor(plan.executor)
     watcher.on_plan(study)
     points = {setting.label: reloaded(setting) for setting in study.settings}

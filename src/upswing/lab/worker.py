@@ -11,39 +11,24 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from upswing.agent import Agent
-from upswing.config import TrainConfig
 from upswing.engine import native_engine as _native_engine  # noqa: F401  loads the compiled engine before the fork
 from upswing.errors import StorageError, UserError
 from upswing.hooks import Hook, Record, Request, Result, RunInfo
 from upswing.keeping import Evaluator
+from upswing.lab.jobs import BROKE, ENDED, PROGRESS, STOPPED, Job, Tell
 from upswing.lab.study_record import Costs
 from upswing.progress import peak_memory_mb
 from upswing.run.records import read_metrics
 from upswing.training import SIGNAL_EXITS, prepare, resume, train
 
-PROGRESS, ENDED, STOPPED, BROKE = "progress", "ended", "stopped", "broke"
 TELL_EVERY_S = 0.2
 LOCK_PATIENCE_S = 10.0  # for the process of a killed study to save and let go of its run
 GONE = "the study has gone"
-
-Tell = Callable[[str, Mapping[str, Any]], bool]
-"""Sends a kind of event and its values; False asks the run to save and stop."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one run needs to know."""
-
-    run_dir: str
-    config: TrainConfig  # its out_dir and name make run_dir
-    untrained: bool  # whether to score the policy before its first update as well
-    doctor: bool = True  # whether the doctor watches
-    trusted: bool = True
 
 
 def do(job: Job, tell: Tell) -> None:
