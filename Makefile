@@ -33,7 +33,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(COMPLETE): $(INSTALLED)
 	@echo "Installing every extra, for the tests, which takes a few minutes."
-	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,maniskill,mujoco,sweep,cluster,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,envpool,maniskill,mujoco,sweep,cluster,dev]'
 	@touch $@
 
 returns: $(COMPLETE)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from envs.worlds import Counting, Faulty, Masked
-from upswing.envs import memory
+from upswing.envs import memory, turns
 from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import ConfigError, EnvironmentFault
+from upswing.run.signals import StopSignal, stop_asked_at
 
 SEEDS = [10, 11, 12, 13]
 
@@ -153,6 +154,22 @@ def test_closing_in_the_middle_of_a_hung_step_is_bounded_and_twice_is_fine():
     env.close()
     env.close()
     assert not any(alive(pid) for pid in [*pids, server])
+
+
+def test_a_stop_is_not_held_up_by_a_hung_worker(monkeypatch, tmp_path):
+    monkeypatch.setattr(turns, "STOPPING_S", 0.4)
+    env = workers("step hang", str(tmp_path / "marker"), step_timeout_s=60.0)
+    env.reset(SEEDS)
+    env.step(np.zeros(4, int))
+    with StopSignal() as stop:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        start = time.monotonic()
+        step = env.step(np.zeros(4, int))
+        assert 0.5 < time.monotonic() - start < 30 and stop.received == signal.SIGTERM
+    assert step.valid.tolist() == [False, False, True, True] and "did not answer for " in env.notices[0]
+    assert "60 s" not in env.notices[0]
+    assert stop_asked_at() is None
+    env.close()
 
 
 def test_workers_take_no_notice_of_ctrl_c():

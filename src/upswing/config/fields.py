@@ -78,8 +78,8 @@ class TrainConfig:
         "auto",
         WORLD,
         "How environments are stepped: in this process, in worker processes, by Gymnasium's vector environment, "
-        "compiled together with the policy (native), or whichever measures fastest (auto).",
-        choices=("auto", "serial", "workers", "gymnasium", "native"),
+        "by EnvPool, compiled together with the policy (native), or whichever measures fastest (auto).",
+        choices=("auto", "serial", "workers", "gymnasium", "native", "envpool"),
     )
     n_workers: int | None = word(
         None,

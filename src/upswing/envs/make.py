@@ -17,6 +17,7 @@ from upswing.config import TrainConfig
 from upswing.envs import native
 from upswing.envs.atari import AtariVectorEnv, is_atari
 from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
+from upswing.envs.envpool import EnvPoolVectorEnv
 from upswing.envs.group import Factory
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.registry import Task, env_name, find_env, make_factory, making
@@ -48,6 +49,8 @@ def make_vector_env(
         env = _automatic(config, n_envs, trusted, evaluation, render_mode)
     elif kind == "native":
         env = _required_native(config, n_envs, trusted)
+    elif kind == "envpool":
+        env = _envpool(config, n_envs, render_mode)
     elif kind == "gymnasium":
         env = _gymnasium(config, n_envs, trusted, evaluation, render_mode)
     else:
@@ -97,6 +100,12 @@ def _required_native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorE
             f"auto."
         )
     return env
+
+
+def _envpool(config: TrainConfig, n_envs: int, render_mode: str | None) -> VectorEnv:
+    kwargs = config.env_kwargs if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
+    n_threads = config.n_workers or usable_cores()
+    return EnvPoolVectorEnv(config.env, n_envs, n_threads, kwargs, action_masks=config.action_masks)
 
 
 def _gymnasium(

@@ -18,10 +18,13 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
+from upswing.run.signals import stop_asked_at
+
 EAGER_S = 30e-6  # watching without pause
 YIELDING_S = 1e-3  # then watching as long as nobody else wants the core
 CROWDED_S = 20e-6  # somebody does if giving it away takes this long
 NAP_S = 0.05
+STOPPING_S = 5.0  # patience with a step once a signal has asked the training to stop
 
 WORDS = 32  # per line, two cache lines for each side
 _PARENT, _WORKER = 0, 16
@@ -88,10 +91,16 @@ def wait(lines: Sequence[Line], timeout_s: float, eager: bool) -> tuple[list[int
     start = time.monotonic()
     while pending and may_watch(start, eager):
         pending = [i for i in pending if not lines[i].is_over()]
-    return _sleep(lines, pending, start + timeout_s) if pending else ([], [])
+    return _sleep(lines, pending, start, timeout_s) if pending else ([], [])
 
 
-def _sleep(lines: Sequence[Line], pending: list[int], deadline: float) -> tuple[list[int], list[int]]:
+def _deadline(start: float, timeout_s: float) -> float:
+    """How long to wait since `start`: whoever wants to stop the training does not wait out the patience of a step."""
+    asked = stop_asked_at()
+    return start + timeout_s if asked is None else min(start + timeout_s, max(start, asked) + STOPPING_S)
+
+
+def _sleep(lines: Sequence[Line], pending: list[int], start: float, timeout_s: float) -> tuple[list[int], list[int]]:
     poll, owner = select.poll(), {lines[i].bell.fileno(): i for i in pending}
     dead: list[int] = []
     for fd, i in owner.items():
@@ -99,7 +108,7 @@ def _sleep(lines: Sequence[Line], pending: list[int], deadline: float) -> tuple[
         lines[i].words[lines[i].asleep] = 1
     try:
         while pending := [i for i in owner.values() if i not in dead and not lines[i].is_over()]:
-            left = deadline - time.monotonic()
+            left = _deadline(start, timeout_s) - time.monotonic()
             if left <= 0:
                 return pending, dead
             for fd, _ in poll.poll(1000.0 * min(left, NAP_S) + 1.0):

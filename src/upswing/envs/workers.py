@@ -329,13 +329,13 @@ class WorkerVectorEnv:
 
     def step_wait(self, which: slice = EVERY) -> Step:
         """The outcome, for the environments of the workers `which`, of the step they have begun."""
-        workers = self._workers[which]
+        workers, start = self._workers[which], time.monotonic()
         silent, dead = wait([worker.line for worker in workers], self.step_timeout_s, self._eager)  # type: ignore[misc]
-        status = 0
+        status, waited = 0, min(self.step_timeout_s, round(time.monotonic() - start, 1))
         for i, worker in enumerate(workers):
             if i in silent or i in dead:
                 status |= ENDED | LOST
-                self._revive(worker, self._death(worker) if i in dead else self._silence(self.step_timeout_s))
+                self._revive(worker, self._death(worker) if i in dead else self._silence(waited))
             else:
                 status |= self._outcome(worker)
         return read_step(self._part(which), bool(status & ENDED), bool(status & LOST), workers[0].where.start)

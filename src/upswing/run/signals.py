@@ -5,10 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 _SHOW_CURSOR = b"\x1b[?25h"
+_asked_at: list[float] = []  # when the present StopSignal was asked for a stop
+
+
+def stop_asked_at() -> float | None:
+    """The time.monotonic() at which a signal asked the present training to stop; None where none has.
+
+    For those who wait for something in the middle of an iteration.
+    """
+    return _asked_at[0] if _asked_at else None
 
 
 class StopSignal:
@@ -53,6 +63,7 @@ class StopSignal:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+        _asked_at.clear()
 
     def _install(self, number: int, handler: Any) -> None:
         previous = signal.getsignal(number)
@@ -67,6 +78,7 @@ class StopSignal:
                 os.write(1, _SHOW_CURSOR)  # a live view may have hidden it
             os._exit(128 + number)
         self.received = number
+        _asked_at.append(time.monotonic())
 
     def _on_checkpoint(self, number: int, frame: FrameType | None) -> None:
         self._checkpoint = True
