@@ -20,8 +20,7 @@ WORD, DONE, HELPERS = 0, 8, 16
 N_TEAM = 24
 
 PUBLICATION, KIND, PIECES = 1 << 32, 1 << 24, 1 << 12
-MOST_PIECES = 4000  # below PIECES, with room for every thread to ask once too often
-NONE = PIECES - 1  # as a piece it is none of MOST_PIECES
+NONE = PIECES - 1  # no piece: there are never so many, nor do threads that ask once too often reach it
 OVER = 255  # the kind that sends helpers home
 
 
