@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from upswing.engine.normalizer import Normalizer
+from upswing.engine.placed import to_env
 from upswing.envs.contract import Observation
 from upswing.policies import ActorCritic
 
@@ -20,7 +21,10 @@ class Agent:
 
     @torch.no_grad()
     def act(self, obs: Observation, deterministic: bool = True) -> np.ndarray:
-        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them: the most likely ones, or a draw."""
+        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them: the most likely ones, or a draw.
+
+        Observations that are tensors on a device get actions there.
+        """
         scaled = self.normalizer.scale(obs)
         if isinstance(scaled, dict):
             distribution = self.policy.get_distribution(
@@ -29,4 +33,5 @@ class Agent:
         else:
             distribution = self.policy.get_distribution(torch.as_tensor(scaled, device=self.device))
         actions = distribution.mode() if deterministic else distribution.sample(self.generator)
-        return distribution.to_env(actions).cpu().numpy()
+        first = next(iter(scaled.values())) if isinstance(scaled, dict) else scaled
+        return to_env(distribution.to_env(actions), first.device if isinstance(first, torch.Tensor) else None)

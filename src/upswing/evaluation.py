@@ -13,8 +13,8 @@ import numpy as np
 
 from upswing.agent import Agent
 from upswing.config import TrainConfig, check, read_config, refuse_code
+from upswing.engine.device_normalizer import make_normalizer
 from upswing.engine.native.support import plays_compiled
-from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.make import make_vector_env
 from upswing.errors import UserError
@@ -117,7 +117,7 @@ def load_agent(
     arrays, metadata = load_model(run, "preferred" if which is None else which)
     env = make_vector_env(config, 1, trusted=trusted, evaluation=True)
     policy = make_policy(config, env.observation_space, env.action_space, 0, trusted=trusted)
-    normalizer = Normalizer(config, env.observation_space, 1)
+    normalizer = make_normalizer(config, env)
     env.close()
     load_policy_arrays(policy, arrays)
     normalizer.load(arrays)

@@ -12,12 +12,14 @@ from rich.text import Text
 
 from upswing.cli.options import CONTEXT, DIM, written
 from upswing.errors import UserError
-from upswing.presets import PRESETS, RL_ZOO
+from upswing.presets import PRESETS, RL_ZOO, Preset
 
 TITLES = {
     "classic_control": "Classic control",
     "box2d": "Box2D",
     "mujoco": "MuJoCo",
+    "atari": "Atari",
+    "maniskill": "ManiSkill",
     "toy_text": "Toy text",
     "jax": "JAX",
     "upswing": "Upswing's own",
@@ -67,11 +69,15 @@ def presets(env: str | None) -> None:
         raise UserError(f"There is no preset for {env}: upswing presets lists all of them.")
     preset = PRESETS[env]
     console.print(Text(env, style="bold"))
-    console.print(Text(f"{preset.source}. Expected return {preset.expected:g} ({preset.expected_from}). {preset.note}"))
+    console.print(Text(f"{preset.source}. Expected return {_expected(preset)} ({preset.expected_from}). {preset.note}"))
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for name, value in preset.settings.items():
         table.add_row(Text("--" + name.replace("_", "-"), style="cyan"), written(value))
     console.print(table)
+
+
+def _expected(preset: Preset) -> str:
+    return "unknown" if preset.expected is None else f"{preset.expected:g}"
 
 
 def _list_presets(console: Console) -> None:
@@ -79,9 +85,9 @@ def _list_presets(console: Console) -> None:
     for title in ("environment", "steps", "expected return"):
         table.add_column(title, justify="left" if title == "environment" else "right")
     for name, preset in PRESETS.items():
-        table.add_row(name, f"{preset.total_timesteps:,}", f"{preset.expected:g}")
+        table.add_row(name, f"{preset.total_timesteps:,}", _expected(preset))
     console.print(table)
-    console.print(Text(f"From {RL_ZOO}; upswing presets ENV shows one, with its source.", style=DIM))
+    console.print(Text(f"Most from {RL_ZOO}; upswing presets ENV shows one, with its source.", style=DIM))
     console.print(Text("upswing train ENV uses it, --no-preset declines it.", style=DIM))
 
 

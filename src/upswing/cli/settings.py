@@ -78,7 +78,8 @@ def _about_recipe(recipe: str | None, layers: Layers) -> list[str]:
     replaced = [name for name in preset.settings if layers.origin.get(name) in (FILE, FLAGS) and name != "env"]
     yours = f" Replaced by you: {', '.join(replaced)}." if replaced else ""
     origin = preset.source.partition(",")[0]
-    return [f"Preset {recipe} ({origin}, expected return {preset.expected:g}); --no-preset declines it.{yours}"]
+    expected = "" if preset.expected is None else f", expected return {preset.expected:g}"
+    return [f"Preset {recipe} ({origin}{expected}); --no-preset declines it.{yours}"]
 
 
 def _about_eval_freq(config: TrainConfig, layers: Layers) -> list[str]:

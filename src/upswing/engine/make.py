@@ -12,6 +12,7 @@ import torch
 from upswing.config import TrainConfig
 from upswing.engine.contract import Engine
 from upswing.engine.group import Group
+from upswing.engine.placed import place
 from upswing.engine.torch_engine import TorchEngine
 from upswing.envs.contract import VectorEnv
 from upswing.envs.make import make_vector_env
@@ -32,7 +33,7 @@ def make_engine(
     env = env or make_vector_env(config, group.share(config.n_envs), trusted=trusted)
     with thread_limit(config, env.observation_space):  # more would take 0.1 s to start, for milliseconds of work
         policy = make_policy(config, env.observation_space, env.action_space, seeds.policy, trusted=trusted)
-    policy.to(group.device if group.device.type == "cuda" else _device(config, env.observation_space))
+    policy.to(group.device if group.device.type == "cuda" else _device(config, env))
     flatten_parameters(policy)
     reason = _why_not_native(config, env, policy, group)
     if reason is None:
@@ -69,9 +70,11 @@ def take_notices(env: VectorEnv) -> list[str]:
     return taken
 
 
-def _device(config: TrainConfig, observation_space: gymnasium.Space) -> torch.device:
+def _device(config: TrainConfig, env: VectorEnv) -> torch.device:
+    if config.device == "auto" and (device := place(env)) is not None:
+        return device
     if config.device == "auto":
-        return torch.device("cuda" if has_images(observation_space) and torch.cuda.is_available() else "cpu")
+        return torch.device("cuda" if has_images(env.observation_space) and torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(config.device)
     except RuntimeError:

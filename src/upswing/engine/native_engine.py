@@ -27,6 +27,7 @@ from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.native.support import why_not_compiled
 from upswing.engine.native.update import run_epochs
 from upswing.engine.normalizer import Normalizer
+from upswing.engine.placed import place
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
 from upswing.envs.workers import WorkerVectorEnv
@@ -49,6 +50,8 @@ class Tally:
 
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
     """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
+    if place(env) is not None:
+        return "its environments live on a GPU"
     if config.amp != "off":
         return "amp asks for mixed precision"
     return why_not_compiled(policy)

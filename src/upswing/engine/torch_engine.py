@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from upswing.config import TrainConfig, derive
 from upswing.engine.adam import adam_arrays, load_adam_arrays
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
+from upswing.engine.device_normalizer import make_normalizer
 from upswing.engine.group import Group
-from upswing.engine.normalizer import Normalizer
+from upswing.engine.placed import copied, indices, joined, place, to_env, total
 from upswing.engine.precision import Precision
 from upswing.envs.contract import Observation, VectorEnv
 from upswing.errors import TrainingDiverged
@@ -68,7 +68,7 @@ class TorchEngine:
         self.config, self.env, self.group = config, env, group or Group()
         self.policy = policy
         self.device = next(policy.parameters()).device
-        self.normalizer = Normalizer(config, env.observation_space, env.n_envs, self.group.gather)
+        self.normalizer = make_normalizer(config, env, self.group.gather)
         self.parameters = list(policy.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=1.0, eps=config.adam_eps, fused=True)
         self.precision = Precision(config.amp, self.device)
@@ -92,7 +92,7 @@ class TorchEngine:
         start, env_s = time.perf_counter(), 0.0
         rollout = self._rollout = self._rollout or self._storage()
         rollout.episodes, raw_reward = [], 0.0
-        endings: list[tuple[int, np.ndarray, Observation]] = []
+        endings: list[tuple[int, Any, Observation]] = []
         for t in range(self.config.n_steps):
             if self._noise_is_due(t):
                 self.noise = self.policy.exploration_noise(self.env.n_envs, self.sampling)
@@ -102,25 +102,25 @@ class TorchEngine:
             env_s += time.perf_counter() - before
             ended = step.terminated | step.truncated
             self.num_timesteps += self.env.n_envs * self.group.size
-            raw_reward += float(np.sum(step.rewards if step.valid is None else step.rewards[step.valid]))
+            raw_reward = raw_reward + total(step.rewards, step.valid)
             _write(rollout.rewards, t, self.normalizer.learn_rewards(step.rewards, ended, step.valid))
             _write(rollout.terminated, t, step.terminated)
             _write(rollout.truncated, t, step.truncated)
-            _write(rollout.valid, t, np.ones_like(ended) if step.valid is None else step.valid)
+            _write(rollout.valid, t, True if step.valid is None else step.valid)
             self.obs = self.normalizer.observe(step.obs)
             if step.final_obs is not None:
-                endings.append((t, np.flatnonzero(ended), self.normalizer.scale(_copy(step.final_obs))))
+                endings.append((t, indices(ended), self.normalizer.scale(copied(step.final_obs))))
             rollout.episodes += step.episodes
             if on_step is not None:
                 on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
         self._value_endings(rollout, endings)
-        rollout.raw_reward_mean = raw_reward / max(1, int(rollout.valid.sum()))
+        rollout.raw_reward_mean = float(raw_reward) / max(1, int(rollout.valid.sum()))
         whole = self.group.join(rollout)
         whole.env_s, whole.collect_s = env_s, time.perf_counter() - start
         return whole
 
     @torch.no_grad()
-    def _act(self, rollout: Rollout, t: int) -> np.ndarray:
+    def _act(self, rollout: Rollout, t: int) -> Any:
         """Actions [N, ...] for the environments; observation, action, log-probability and value are stored at row t."""
         obs = self._tensors(self.obs)
         with self.precision.forward():
@@ -134,17 +134,17 @@ class TorchEngine:
         rollout.actions[t] = actions
         rollout.log_probs[t] = distribution.log_prob(actions)
         rollout.values[t] = values
-        return distribution.to_env(actions).cpu().numpy()
+        return to_env(distribution.to_env(actions), place(self.env))
 
     @torch.no_grad()
-    def _value_endings(self, rollout: Rollout, endings: list[tuple[int, np.ndarray, Observation]]) -> None:
+    def _value_endings(self, rollout: Rollout, endings: list[tuple[int, Any, Observation]]) -> None:
         """Values of the true last observations, in one batch, and of the observations after the last step."""
         rollout.last_values = self._values(self._tensors(self.obs)).clone()
         rollout.final_values.zero_()
         if endings:
-            steps = torch.from_numpy(np.concatenate([np.full(len(rows), t) for t, rows, _ in endings]))
-            rows = torch.from_numpy(np.concatenate([rows for _, rows, _ in endings]))
-            obs = self._tensors(_concatenate([final for _, _, final in endings]))
+            steps = torch.cat([torch.full((len(rows),), t, device=self.device) for t, rows, _ in endings])
+            rows = torch.as_tensor(joined([rows for _, rows, _ in endings]), device=self.device)
+            obs = self._tensors(joined([final for _, _, final in endings]))
             rollout.final_values[steps, rows] = self._values(obs)
 
     def _values(self, obs: Tensors) -> Tensor:
@@ -337,8 +337,8 @@ class TorchEngine:
         """Weights, statistics, optimiser, generators and, where wanted, environments and the next observation."""
         rest = {
             "environment": self.env.get_state() if environments and self.group.size == 1 else None,
-            "obs": self.obs,
-            "discounted": self.normalizer.discounted,
+            "obs": self.obs if place(self.env) is None else None,  # new episodes are begun
+            "discounted": self.normalizer.discounted if place(self.env) is None else None,
             "sampling": self.sampling.get_state().numpy(),
             "shuffling": self.shuffling.get_state().numpy(),
             "loss_scale": self.precision.scaler.state_dict(),
@@ -386,17 +386,6 @@ class TorchEngine:
 
 def _write(storage: Tensor, t: int, row: Any) -> None:
     storage[t] = torch.as_tensor(row, device=storage.device)
-
-
-def _copy(obs: Observation) -> Observation:
-    return {key: part.copy() for key, part in obs.items()} if isinstance(obs, dict) else obs.copy()
-
-
-def _concatenate(parts: list[Observation]) -> Observation:
-    first = parts[0]
-    if isinstance(first, dict):
-        return {key: np.concatenate([part[key] for part in parts]) for key in first}
-    return np.concatenate(parts)  # type: ignore[arg-type]
 
 
 def _take(batch: Batch, rows: Tensor | slice) -> Batch:

@@ -1,9 +1,10 @@
 """The contract that every environment meets, whatever library it comes from.
 
-N environments step side by side. Arrays are NumPy on the CPU (a device environment uses torch tensors of the same
-shapes). An observation is one array [N, ...], or a dict of such arrays for Dict spaces. Discrete observations arrive
-one-hot encoded, so that downstream every observation space is a Box or a Dict of Boxes; valid-action masks, where the
-environment offers them, are the Dict entry ACTION_MASK.
+N environments step side by side. Arrays are NumPy on the CPU; an environment that lives on a GPU has an attribute
+`device`, takes and gives torch tensors of the same shapes there, and every row of its steps is valid. An observation is one
+array [N, ...], or a dict of such arrays for Dict spaces. Discrete observations arrive one-hot encoded, so that downstream
+every observation space is a Box or a Dict of Boxes; valid-action masks, where the environment offers them, are the Dict
+entry ACTION_MASK.
 
 Autoreset is "same step": where an episode ended, the observation returned is already the next episode's first, and
 the true last observation comes in `final_obs`. An adapter of an environment that resets one step later (Gymnasium's

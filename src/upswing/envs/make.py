@@ -20,6 +20,7 @@ from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
 from upswing.envs.envpool import EnvPoolVectorEnv
 from upswing.envs.group import Factory
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
+from upswing.envs.maniskill.tasks import may_be_task
 from upswing.envs.registry import Task, env_name, find_env, make_factory, making
 from upswing.envs.serial import SerialVectorEnv
 from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
@@ -45,7 +46,9 @@ def make_vector_env(
     `render_mode` is the first environment's. An untrusted config may not name code to import. Raises UserError.
     """
     kind = config.vectorization
-    if kind == "auto":
+    if (scene := _parallel_scene(config, n_envs, trusted, evaluation, render_mode)) is not None:
+        env: VectorEnv = scene
+    elif kind == "auto":
         env = _automatic(config, n_envs, trusted, evaluation, render_mode)
     elif kind == "native":
         env = _required_native(config, n_envs, trusted)
@@ -58,6 +61,25 @@ def make_vector_env(
     if seeds is not None:
         env.reset(list(seeds))
     return env
+
+
+def _parallel_scene(
+    config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None
+) -> VectorEnv | None:
+    """ManiSkill's environments in one scene on the GPU, where that is asked for or possible; else None."""
+    if not may_be_task(config.env):
+        return None
+    found = find_env(config.env, trusted=trusted)
+    if not isinstance(found, Task):
+        return None
+    from upswing.envs.maniskill.making import wants_gpu  # brings torch
+
+    if not wants_gpu(config.env_kwargs):
+        return None
+    from upswing.envs.maniskill.parallel import make_parallel
+
+    scene = make_parallel(found.id, found.module, n_envs, config.env_kwargs, evaluation, render_mode)
+    return cast(VectorEnv, scene)
 
 
 def _factories(

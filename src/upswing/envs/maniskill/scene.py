@@ -39,7 +39,7 @@ class Scene(gymnasium.Env):
         self.render_mode = render_mode
         self.metadata = {"render_modes": ["rgb_array", "human"], "render_fps": self.world.control_freq}
         self.observation_space = self.world.single_observation_space
-        self.parts = _action_parts(self.world.single_action_space)
+        self.parts = action_parts(self.world.single_action_space)
         self.action_space = joined(self.world.single_action_space)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -76,7 +76,7 @@ def single(value: Any) -> Any:
     return value[0].cpu().numpy().copy()
 
 
-def joined(space: gymnasium.Space) -> gymnasium.Space:
+def joined(space: Any) -> Any:
     """`space`, or for a Dict of Boxes one Box of all of them."""
     if not isinstance(space, spaces.Dict):
         return space
@@ -84,7 +84,7 @@ def joined(space: gymnasium.Space) -> gymnasium.Space:
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def _action_parts(space: gymnasium.Space) -> dict[str, slice]:
+def action_parts(space: gymnasium.Space) -> dict[str, slice]:
     """Where each robot's action lies in the joined one; empty for a single robot."""
     if not isinstance(space, spaces.Dict):
         return {}

@@ -40,6 +40,11 @@ def task_name(env: str) -> str | None:
     return next((name for name in (env, f"{env}-v1") if name in TASKS), None)
 
 
+def may_be_task(env: Any) -> bool:
+    """Whether `env` could name a task: one that is known here, or an id in a module that may register some."""
+    return not isinstance(env, str) or ":" in env or task_name(env) is not None
+
+
 def is_task(spec: Any) -> bool:
     """Whether Gymnasium's specification `spec` is of a ManiSkill task."""
     module = getattr(getattr(spec.entry_point, "func", None), "__module__", "")

@@ -1,0 +1,109 @@
+"""The normaliser for environments that live on a device: the same statistics, without a copy to the host."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from upswing.config import TrainConfig
+from upswing.engine.normalizer import Normalizer
+from upswing.engine.placed import place
+from upswing.envs.contract import VectorEnv
+from upswing.errors import ConfigError
+from upswing.ppo.normalize import EPSILON, Moments
+from upswing.run.snapshot import Arrays
+
+
+def make_normalizer(
+    config: TrainConfig, env: VectorEnv, gather: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Normalizer:
+    """The normaliser for `env`; `gather` joins what several processes have seen."""
+    device = place(env)
+    if device is None:
+        return Normalizer(config, env.observation_space, env.n_envs, *([gather] if gather else []))
+    return DeviceNormalizer(config, env, device)
+
+
+class DeviceNormalizer(Normalizer):
+    """See Normalizer. Moments are float64 tensors on `device`; checkpoints hold arrays as everywhere."""
+
+    def __init__(self, config: TrainConfig, env: VectorEnv, device: torch.device):
+        super().__init__(config, env.observation_space, env.n_envs)
+        self.device = device
+        self.discounted: Any = torch.zeros(env.n_envs, dtype=torch.float64, device=device)
+        self._place()
+
+    def _place(self) -> None:
+        self.obs = {key: _on(moments, self.device) for key, moments in self.obs.items()}
+        self.returns = None if self.returns is None else _on(self.returns, self.device)
+
+    def _host(self) -> Normalizer:
+        host = copy.copy(self)
+        host.obs = {key: _off(moments) for key, moments in self.obs.items()}
+        host.returns = None if self.returns is None else _off(self.returns)
+        return host
+
+    def observe(self, obs: Any) -> Any:
+        """`obs` [N, ...] scaled, after its values were added to the statistics."""
+        for key, moments in self.obs.items():
+            self.obs[key] = merge_tensors(moments, obs[key] if isinstance(obs, dict) else obs)
+        return self.scale(obs)
+
+    def scale(self, obs: Any) -> Any:
+        """`obs` [N, ...] scaled by the statistics as they are."""
+        if isinstance(obs, dict):
+            return {key: self._scaled(key, part) for key, part in obs.items()}
+        return self._scaled("", obs)
+
+    def _scaled(self, key: str, part: Tensor) -> Tensor:
+        if key not in self.obs:
+            return part
+        moments: Any = self.obs[key]
+        scaled = (part - moments.mean) / (moments.var + EPSILON).sqrt()
+        return scaled.clamp(-self.clip_obs, self.clip_obs).float()
+
+    def learn_rewards(self, rewards: Any, ended: Any, valid: Any) -> Any:
+        """Rewards [N] as learned from, after their discounted returns were added; every row must be valid."""
+        if valid is not None:
+            raise ConfigError("An environment on a device must not return rows that are not valid.")
+        if self.returns is None:
+            return rewards
+        self.discounted = self.discounted * self.gamma + rewards
+        self.returns = merge_tensors(self.returns, self.discounted)
+        self.discounted = torch.where(ended, 0.0, self.discounted)
+        variance: Any = self.returns.var
+        return (rewards / (variance + EPSILON).sqrt()).clamp(-self.clip_reward, self.clip_reward).float()
+
+    def arrays(self) -> Arrays:
+        """The statistics by name, for a checkpoint; empty when nothing is normalised."""
+        return Normalizer.arrays(self._host())
+
+    def load(self, arrays: Arrays) -> None:
+        """Continue from the statistics in `arrays`. Raises StorageError where one is missing."""
+        host = self._host()
+        Normalizer.load(host, arrays)
+        self.obs, self.returns = host.obs, host.returns
+        self._place()
+
+
+def merge_tensors(moments: Moments, batch: Tensor) -> Moments:
+    """Moments of what was seen before and of `batch` [B, *shape] together; see `upswing.ppo.normalize.merge`."""
+    n, batch = len(batch), batch.double()
+    mean, var, total = batch.mean(0), batch.var(0, unbiased=False), moments.weight + n
+    shift = mean - moments.mean
+    spread = moments.var * moments.weight + var * n + shift**2 * (moments.weight * n / total)
+    return Moments(moments.mean + shift * (n / total), spread / total, total)
+
+
+def _on(moments: Moments, device: torch.device) -> Moments:
+    mean, var = (torch.as_tensor(part, dtype=torch.float64, device=device) for part in (moments.mean, moments.var))
+    return Moments(mean, var, moments.weight)  # type: ignore[arg-type]
+
+
+def _off(moments: Any) -> Moments:
+    return Moments(moments.mean.cpu().numpy(), moments.var.cpu().numpy(), moments.weight)
