@@ -10,8 +10,9 @@ from torch import Tensor
 
 
 def total(rewards: Any, valid: Any) -> Any:
-    """The sum of `rewards` [N], of the `valid` ones where that is not None; a tensor stays on its device."""
-    return (rewards if valid is None else rewards[valid]).sum()
+    """The sum of `rewards` [N], of the `valid` ones where that is not None: a float, or a tensor that stays where it is."""
+    counted = rewards if valid is None else rewards[valid]
+    return counted.double().sum() if isinstance(counted, Tensor) else float(np.sum(counted))
 
 
 def indices(ended: Any) -> Any:
