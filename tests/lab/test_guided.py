@@ -81,10 +81,10 @@ def test_every_suggested_command_exists(name, lang):
 def test_num_envs_has_the_arithmetic_that_its_text_tells():
     lab = LABS["num_envs"]
     points = {p.values["n_envs"]: p for p in lab_points(lab)}
-    assert [derive(points[n].config).iterations for n in (256, 512, 1280, 2048)] == [40, 20, 8, 5]
+    assert [derive(points[n].config).iterations for n in (256, 512, 1280, 2048)] == [30, 15, 6, 4]
     controls = matched(list(points.values()), points[256].label, lab.match)
     control = next(c for c in controls if c.control_of == points[2048].label)
-    assert derive(control.config).gradient_steps == derive(points[256].config).gradient_steps == 5120
+    assert derive(control.config).gradient_steps == derive(points[256].config).gradient_steps == 3840
 
 
 def test_unknown_labs_are_refused():

@@ -9,7 +9,7 @@ from upswing.lab.design import points
 from upswing.lab.running import Plan, new_study, run_study
 from upswing.lab.study_record import BROKEN, DONE
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray warns of itself
 
 
 def test_a_study_on_ray_is_the_study_at_home(tmp_path):

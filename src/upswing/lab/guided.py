@@ -85,7 +85,15 @@ def _pole(name: str, *values: Any, asks: str = WORST, shows: tuple[str, ...], **
 
 LABS: dict[str, Lab] = {
     "num_envs": _push(
-        "n_envs", 256, 512, 1280, 2048, shows=("batch", "value_loss"), match="gradient_steps", controls=(2048,)
+        "n_envs",
+        256,
+        512,
+        1280,
+        2048,
+        shows=("batch", "value_loss"),
+        match="gradient_steps",
+        controls=(2048,),
+        settings={"total_timesteps": 192_000, "eval_freq": 19_200},  # the control takes eight times as many
     ),
     "num_steps": _push("n_steps", 8, 16, 64, 128, shows=("batch", "value_loss", "jitter"), reference=16),
     "total_timesteps": _push(

@@ -25,6 +25,7 @@ from upswing.view.numbers import count, number, rate
 DIM = "color(244)"
 STYLES = {"learned": "green", "failed": "bold red", "suspected": "yellow", "unknown": DIM}
 PLAIN_EVERY_S = 10.0
+WIDE = 120  # columns of a terminal that shows the whole table
 
 
 class StudyView:
@@ -123,7 +124,7 @@ def _bars(console: Console) -> Progress:
 def print_study(study: StudyRecord, folder: str | Path, console: Console, lang: str) -> None:
     """Print what a study came to: a line a setting, what failing means, why a setting failed, what to do next."""
     if any(study.scores(s.label) for s in study.settings):
-        console.print(_table(study, lang))
+        console.print(_table(study, lang, narrow=console.width < WIDE))
         console.print(Text(study.definition or fill(lang, "no_verdict"), style=DIM))
     else:
         console.print(fill(lang, "no_scores"))
@@ -142,42 +143,39 @@ def print_study(study: StudyRecord, folder: str | Path, console: Console, lang: 
         console.print(fill(lang, "again", folder=folder), style=DIM, markup=False)
 
 
-def _table(study: StudyRecord, lang: str) -> Table:
+def _table(study: StudyRecord, lang: str, narrow: bool) -> Table:
+    """A line a setting; where the terminal is `narrow`, without evaluations, speed and memory."""
+    rows = [_row(study, setting.label, lang) for setting in study.settings]
     table = Table(box=None, header_style=DIM, padding=(0, 2, 0, 0))
-    names = (
-        "setting",
-        study.score,
-        "interval",
-        "verdict",
-        "iterations",
-        "gradient_steps",
-        "evaluations",
-        "wall",
-        "speed",
-        "memory",
-    )
-    for name in names:
+    shown = [name for name in rows[0] if not (narrow and name in ("evaluations", "speed", "memory"))]
+    for name in shown:
         left = name in ("setting", "verdict", "interval")
-        table.add_column(fill(lang, name), justify="left" if left else "right", overflow="fold")
-    for setting in study.settings:
-        done = [run for run in study.runs_of(setting.label) if run.state == DONE]
-        scores = study.scores(setting.label)
-        verdict = Text(fill(lang, setting.verdict), style=STYLES[setting.verdict])
-        mark = f"  ({fill(lang, 'reference')})" if setting.label == study.reference else ""
-        costs = [run.costs for run in done]
-        table.add_row(
-            Text.assemble(setting.label, (mark, DIM)),
-            number(interval(scores).value) if scores else "–",
-            _range(scores),
-            verdict,
-            count(mean([c.iterations or 0 for c in costs])) if costs else "–",
-            count(mean([c.gradient_steps or 0 for c in costs])) if costs else "–",
-            count(mean([c.evaluations or 0 for c in costs])) if costs else "–",
-            f"{mean([c.wall_time_s or 0.0 for c in costs]):.1f} s" if costs else "–",
-            rate(mean([c.steps_per_second or 0.0 for c in costs])) if costs else "–",
-            f"{max(c.peak_memory_mb or 0.0 for c in costs):.0f} MB" if costs else "–",
-        )
+        table.add_column(fill(lang, name), justify="left" if left else "right", no_wrap=not narrow, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
     return table
+
+
+def _row(study: StudyRecord, label: str, lang: str) -> dict[str, Text]:
+    """The cells of a setting's line by the names of their columns."""
+    setting, scores = study.setting(label), study.scores(label)
+    mark = f"  ({fill(lang, 'reference')})" if label == study.reference else ""
+    cells = {
+        "setting": Text.assemble(label, (mark, DIM)),
+        study.score: Text(number(interval(scores).value) if scores else "–"),
+        "interval": Text(_range(scores)),
+        "verdict": Text(fill(lang, setting.verdict), style=STYLES[setting.verdict]),
+    }
+    costs = [run.costs for run in study.runs_of(label) if run.state == DONE]
+    texts = {
+        "iterations": count(mean([c.iterations or 0 for c in costs])),
+        "gradient_steps": count(mean([c.gradient_steps or 0 for c in costs])),
+        "evaluations": count(mean([c.evaluations or 0 for c in costs])),
+        "wall": f"{mean([c.wall_time_s or 0.0 for c in costs]):.1f} s",
+        "speed": rate(mean([c.steps_per_second or 0.0 for c in costs])),
+        "memory": f"{max([c.peak_memory_mb or 0.0 for c in costs], default=0.0):.0f} MB",
+    }
+    return cells | {name: Text(text if costs else "–") for name, text in texts.items()}
 
 
 def _range(scores: list[float]) -> str:
@@ -185,6 +183,3 @@ def _range(scores: list[float]) -> str:
         return "–"
     found = interval(scores)
     return f"{number(found.low)} … {number(found.high)}" if np.isfinite(found.low) else "–"
-
-
-__all__ = ["StudyView", "print_study"]
