@@ -33,7 +33,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(COMPLETE): $(INSTALLED)
 	@echo "Installing every extra, for the tests, which takes a few minutes."
-	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,envpool,maniskill,mujoco,sweep,cluster,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,envpool,maniskill,mujoco,sc2,sweep,cluster,dev]'
+	@$(PIP) --no-deps pysc2==4.0.0  # what it asks for would replace pygame-ce by an older pygame
 	@touch $@
 
 returns: $(COMPLETE)

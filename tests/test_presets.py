@@ -4,6 +4,7 @@ from upswing import TrainConfig, preset
 from upswing.config import check, derive
 from upswing.envs.maniskill.tasks import task_name
 from upswing.envs.registry import find_env
+from upswing.envs.starcraft.names import MINI_GAMES
 from upswing.errors import ConfigError
 from upswing.presets import PRESETS, Layers
 
@@ -29,6 +30,7 @@ PUBLISHED = {
     "ALE/Breakout-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
     "PushCube-v1": (150_000, 32, 32, 128, 8, 0.8, 0.9, 3e-4, 0.2, False),
     "PickCube-v1": (2e6, 64, 50, 400, 8, 0.8, 0.9, 3e-4, 0.2, False),
+    **dict.fromkeys(MINI_GAMES, (1e6, 3, 64, 64, 4, 0.95, 0.95, 5e-4, 0.2, False)),
     "PushCube-v1-gpu": (2e6, 2048, 20, 1280, 8, 0.8, 0.9, 3e-4, 0.2, False),
     "PickCube-v1-gpu": (1e7, 1024, 50, 1600, 8, 0.8, 0.9, 3e-4, 0.2, False),
 }
@@ -62,6 +64,7 @@ OTHERS = {
     "Hopper-v5": {"ent_coef": 0.00229519, "max_grad_norm": 0.7, "vf_coef": 0.835671, "policy_kwargs": WIDE},
     "ALE/Pong-v5": {"ent_coef": 0.01},
     "ALE/Breakout-v5": {"ent_coef": 0.01},
+    **{name: {"ent_coef": 1e-3} for name in MINI_GAMES},
     "Ant-v5": {"vf_coef": 0.25, "policy_kwargs": {"log_std_init": -0.5}},
     **dict.fromkeys(("PushCube-v1", "PickCube-v1", "PushCube-v1-gpu", "PickCube-v1-gpu"), MANISKILL),
     "Walker2d-v5": {"ent_coef": 0.000585045, "max_grad_norm": 1.0, "vf_coef": 0.871923},

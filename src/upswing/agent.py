@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from upswing.engine.normalizer import Normalizer
 from upswing.engine.placed import to_env
@@ -19,19 +22,23 @@ class Agent:
         self.device = next(policy.parameters()).device
         self.generator = torch.Generator(self.device).manual_seed(seed)
 
-    @torch.no_grad()
     def act(self, obs: Observation, deterministic: bool = True) -> np.ndarray:
-        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them: the most likely ones, or a draw.
+        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them, each as if an episode began with it."""
+        n = len(next(iter(obs.values())) if isinstance(obs, dict) else obs)
+        return self.step(obs, self.policy.initial_state(n), deterministic)[0]
 
-        Observations that are tensors on a device get actions there.
-        """
+    @torch.no_grad()
+    def step(self, obs: Observation, state: Tensor, deterministic: bool = True) -> tuple[np.ndarray, Tensor]:
+        """Actions [N, ...] for observations [N, ...] as a VectorEnv gives them, the most likely ones or a draw, and what
+        the policy remembers after them. `state` is what it did before: policy.initial_state, and `forget` where an
+        episode begins. Observations that are tensors on a device get actions there."""
         scaled = self.normalizer.scale(obs)
-        if isinstance(scaled, dict):
-            distribution = self.policy.get_distribution(
-                {key: torch.as_tensor(part, device=self.device) for key, part in scaled.items()}
-            )
-        else:
-            distribution = self.policy.get_distribution(torch.as_tensor(scaled, device=self.device))
+        tensors: Any = (
+            {key: torch.as_tensor(part, device=self.device) for key, part in scaled.items()}
+            if isinstance(scaled, dict)
+            else torch.as_tensor(scaled, device=self.device)
+        )
+        distribution, state = self.policy.step_distribution(tensors, state)
         actions = distribution.mode() if deterministic else distribution.sample(self.generator)
         first = next(iter(scaled.values())) if isinstance(scaled, dict) else scaled
-        return to_env(distribution.to_env(actions), first.device if isinstance(first, torch.Tensor) else None)
+        return to_env(distribution.to_env(actions), first.device if isinstance(first, torch.Tensor) else None), state

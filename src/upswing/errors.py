@@ -26,8 +26,9 @@ class MissingExtra(UserError):
 
     exit_code = 2
 
-    def __init__(self, package: str, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs {package}, which is not installed: run pip install 'upswing[{extra}]'.")
+    def __init__(self, package: str, extra: str, purpose: str, also: str = ""):
+        commands = f"pip install 'upswing[{extra}]'" + (f" and {also}" if also else "")
+        super().__init__(f"{purpose} needs {package}, which is not installed: run {commands}.")
 
 
 class EnvironmentFault(UserError):

@@ -15,10 +15,10 @@ from upswing.agent import Agent
 from upswing.config import TrainConfig, check, read_config, refuse_code
 from upswing.engine.device_normalizer import make_normalizer
 from upswing.engine.native.support import plays_compiled
-from upswing.envs.contract import Episode, VectorEnv
+from upswing.envs.contract import Episode, VectorEnv, new_episodes
 from upswing.envs.make import make_vector_env
 from upswing.errors import UserError
-from upswing.policies import load_policy_arrays, make_policy
+from upswing.policies import forget, load_policy_arrays, make_policy
 from upswing.progress import share
 from upswing.run.directory import find_run
 from upswing.run.model_file import load_model
@@ -70,10 +70,11 @@ def evaluate(agent: Agent, env: VectorEnv, n_episodes: int, seeds: list[int], de
 def _played(agent: Agent, env: VectorEnv, quota: list[int], seeds: list[int], deterministic: bool) -> list[Episode]:
     """The first quota[i] episodes of each environment i, step by step."""
     done: list[Episode] = []
-    obs = env.reset(seeds)
+    obs, state = env.reset(seeds), agent.policy.initial_state(env.n_envs)
     while any(quota):
-        step = env.step(agent.act(obs, deterministic))
-        obs = step.obs
+        actions, state = agent.step(obs, state, deterministic)
+        step = env.step(actions)
+        obs, state = step.obs, forget(state, new_episodes(step))
         for episode in step.episodes:
             if quota[episode.env]:
                 quota[episode.env] -= 1
@@ -171,12 +172,15 @@ def _frames(
     agent: Agent, env: VectorEnv, n_episodes: int, seed: int, deterministic: bool, render_mode: str
 ) -> Iterator[Frame]:
     obs, episode, step_in_episode, ret = env.reset([seed]), 0, 0, 0.0
+    state = agent.policy.initial_state(1)
     while episode < n_episodes:
         picture: Any = env.render()
         if picture is None and render_mode == "rgb_array":
             raise UserError("This environment gives no pictures: it does not support render_mode rgb_array.")
         yield Frame(picture, episode, step_in_episode, ret)
-        step = env.step(agent.act(obs, deterministic))
+        actions, state = agent.step(obs, state, deterministic)
+        step = env.step(actions)
+        state = forget(state, new_episodes(step))
         obs, ret, step_in_episode = step.obs, ret + float(step.rewards[0]), step_in_episode + 1
         if step.terminated[0] or step.truncated[0]:
             episode, step_in_episode, ret = episode + 1, 0, 0.0

@@ -65,6 +65,29 @@ _MANISKILL: dict[str, Any] = {  # what all of ManiSkill's recipes for ppo.py sha
 }
 
 
+_FULLY_CONV = {  # best mean scores of Vinyals et al. 2017 (arXiv:1708.04782)
+    "MoveToBeacon": 26,
+    "CollectMineralShards": 103,
+    "FindAndDefeatZerglings": 45,
+    "DefeatRoaches": 100,
+    "DefeatZerglingsAndBanelings": 62,
+    "CollectMineralsAndGas": 3978,
+    "BuildMarines": 3,
+}
+
+
+def _mini_game(name: str, published: int) -> Preset:
+    settings = {"policy": "FullyConvPolicy", "n_envs": 3, "n_steps": 64, "batch_size": 64, "n_epochs": 4}
+    settings |= {"learning_rate": 5e-4, "ent_coef": 1e-3, "gamma": 0.95, "n_eval_envs": 1, "n_eval_episodes": 10}
+    return Preset(
+        {"env": name, "env_kwargs": {"step_mul": 8}, "total_timesteps": 1_000_000, "eval_freq": 100_000, **settings},
+        "Upswing, a first guess; see docs/starcraft.md",
+        None,
+        f"not measured; Vinyals et al. 2017 publish {published} for their agent FullyConv",
+        "Each environment is a game of its own, with about a gigabyte of memory.",
+    )
+
+
 def _maniskill(task: str, steps: int, expected: float | None, expected_from: str, **sizes: Any) -> Preset:
     """A recipe for one or two cores, with ManiSkill's settings at a size that they can afford."""
     settings = {**_MANISKILL, "n_envs": 32, "n_steps": 32, "n_minibatches": 8, **sizes}
@@ -370,6 +393,7 @@ PRESETS: dict[str, Preset] = {
         "PushCube-v1", 150_000, 36.5, "measured with this preset after 105k steps, seed 0, see docs/log.md"
     ),
     "PickCube-v1": _maniskill("PickCube-v1", 2_000_000, None, "not measured", n_envs=64, n_steps=50),
+    **{name: _mini_game(name, score) for name, score in _FULLY_CONV.items()},
     "PushCube-v1-gpu": _maniskill_gpu("PushCube-v1", 2_000_000, 10, n_envs=2048, n_steps=20),
     "PickCube-v1-gpu": _maniskill_gpu("PickCube-v1", 10_000_000, 25, n_envs=1024, n_steps=50),
 }

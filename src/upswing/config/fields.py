@@ -139,7 +139,10 @@ class TrainConfig:
 
     # ── Policy ──────────────────────────────────────────────────────────────────────────────────────────────────
     policy: str | type = word(
-        "MlpPolicy", MIND, "Policy: MlpPolicy, CnnPolicy, MultiInputPolicy, or module:Class for one's own."
+        "MlpPolicy",
+        MIND,
+        "Policy: MlpPolicy, CnnPolicy, MultiInputPolicy, one of these with memory such as MlpLstmPolicy, FullyConvPolicy, "
+        "or module:Class for one's own.",
     )
     policy_kwargs: dict[str, Any] = word(
         {},

@@ -56,7 +56,9 @@ def code_names(settings: Mapping[str, Any]) -> list[str]:
     """The settings that would import a module, as texts such as "policy = my_code:Net"."""
     asked = ("env", "policy", "policy_kwargs")
     texts = ((name, text) for name in asked for text in texts_in(settings.get(name)))
-    return [f"{name} = {text}" for name, text in texts if ":" in text and not is_lost(text)]
+    return [
+        f"{name} = {text}" for name, text in texts if ":" in text and not is_lost(text) and not text.startswith("sc2:")
+    ]
 
 
 def refuse_code(settings: Mapping[str, Any], source: str | os.PathLike[str]) -> None:

@@ -40,6 +40,7 @@ class Rollout:
     final_values: Any  # [T, N]: value of the true last observation where an episode ended, else 0
     last_values: Any  # [N]: value of the observation after the last step
     valid: Any  # [T, N] bool: False where a step only reset the environment
+    memory: Any = None  # [T, N, S]: what a policy with memory knew before each step; S = 0 for others
     episodes: list[Episode] = field(default_factory=list)
     raw_reward_mean: float = 0.0  # mean raw reward of a valid step
     env_s: float = 0.0  # seconds spent in the environments

@@ -128,7 +128,8 @@ class Group:
             "final_values",
             "valid",
         )
-        whole = {name: all_of(getattr(rollout, name)) for name in fields}
+        remembered = ("memory",) if rollout.memory is not None and rollout.memory.numel() else ()
+        whole = {name: all_of(getattr(rollout, name)) for name in (*fields, *remembered)}
         steps = rollout.valid.sum().item()
         figures = self.sum(torch.tensor([rollout.raw_reward_mean * steps, steps], dtype=torch.float64))
         return dataclasses.replace(

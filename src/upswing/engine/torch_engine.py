@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,11 +14,12 @@ from upswing.engine.adam import adam_arrays, load_adam_arrays
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
 from upswing.engine.device_normalizer import make_normalizer
 from upswing.engine.group import Group
+from upswing.engine.minibatches import Minibatch, cut
 from upswing.engine.placed import copied, indices, joined, place, to_env, total
 from upswing.engine.precision import Precision
-from upswing.envs.contract import Observation, VectorEnv
+from upswing.envs.contract import Observation, VectorEnv, new_episodes
 from upswing.errors import TrainingDiverged
-from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
+from upswing.policies import ActorCritic, forget, load_policy_arrays, policy_arrays
 from upswing.ppo.advantages import gae, normalize_advantages
 from upswing.ppo.losses import approx_kl, clip_fraction, explained_variance, policy_loss, value_bias, value_loss
 from upswing.run.snapshot import Snapshot, pack, unpack
@@ -52,7 +53,7 @@ class MinibatchStats(NamedTuple):
 
 class TorchEngine:
     """Collects rollouts and updates the policy with torch. Keeps the policy, its optimiser, the normaliser, the
-    generators and the observation the next rollout starts from."""
+    generators, and the observation and the memory the next rollout starts from."""
 
     name = "torch"
 
@@ -84,6 +85,7 @@ class TorchEngine:
         """Begin new episodes in every environment; what was learned stays."""
         self.obs = self.normalizer.observe(self.env.reset(seeds))
         self.normalizer.discounted[:] = 0.0
+        self.memory = self.policy.initial_state(self.env.n_envs)
 
     # ── collect ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -92,7 +94,7 @@ class TorchEngine:
         start, env_s = time.perf_counter(), 0.0
         rollout = self._rollout = self._rollout or self._storage()
         rollout.episodes, raw_reward = [], 0.0
-        endings: list[tuple[int, Any, Observation]] = []
+        endings: list[tuple[int, Any, Observation, Tensor]] = []
         for t in range(self.config.n_steps):
             if self._noise_is_due(t):
                 self.noise = self.policy.exploration_noise(self.env.n_envs, self.sampling)
@@ -109,7 +111,9 @@ class TorchEngine:
             _write(rollout.valid, t, True if step.valid is None else step.valid)
             self.obs = self.normalizer.observe(step.obs)
             if step.final_obs is not None:
-                endings.append((t, indices(ended), self.normalizer.scale(copied(step.final_obs))))
+                rows = indices(ended)
+                endings.append((t, rows, self.normalizer.scale(copied(step.final_obs)), self.memory[rows]))
+            self.memory = forget(self.memory, new_episodes(step))
             rollout.episodes += step.episodes
             if on_step is not None:
                 on_step(StepView(t, self.num_timesteps, step.rewards, ended, step.episodes, actions, step))
@@ -124,7 +128,7 @@ class TorchEngine:
         """Actions [N, ...] for the environments; observation, action, log-probability and value are stored at row t."""
         obs = self._tensors(self.obs)
         with self.precision.forward():
-            distribution, values = self.policy(obs)
+            distribution, values, memory = self.policy.step(obs, self.memory)
         actions = distribution.sample(self.sampling, self.noise)
         if isinstance(obs, dict):
             for key, part in obs.items():
@@ -134,22 +138,23 @@ class TorchEngine:
         rollout.actions[t] = actions
         rollout.log_probs[t] = distribution.log_prob(actions)
         rollout.values[t] = values
+        rollout.memory[t], self.memory = self.memory, memory
         return to_env(distribution.to_env(actions), place(self.env))
 
     @torch.no_grad()
-    def _value_endings(self, rollout: Rollout, endings: list[tuple[int, Any, Observation]]) -> None:
+    def _value_endings(self, rollout: Rollout, endings: list[tuple[int, Any, Observation, Tensor]]) -> None:
         """Values of the true last observations, in one batch, and of the observations after the last step."""
-        rollout.last_values = self._values(self._tensors(self.obs)).clone()
+        rollout.last_values = self._values(self._tensors(self.obs), self.memory).clone()
         rollout.final_values.zero_()
         if endings:
-            steps = torch.cat([torch.full((len(rows),), t, device=self.device) for t, rows, _ in endings])
-            rows = torch.as_tensor(joined([rows for _, rows, _ in endings]), device=self.device)
-            obs = self._tensors(joined([final for _, _, final in endings]))
-            rollout.final_values[steps, rows] = self._values(obs)
+            steps = torch.cat([torch.full((len(rows),), t, device=self.device) for t, rows, *_ in endings])
+            rows = torch.as_tensor(joined([rows for _, rows, *_ in endings]), device=self.device)
+            obs = self._tensors(joined([final for _, _, final, _ in endings]))
+            rollout.final_values[steps, rows] = self._values(obs, torch.cat([memory for *_, memory in endings]))
 
-    def _values(self, obs: Tensors) -> Tensor:
+    def _values(self, obs: Tensors, memory: Tensor) -> Tensor:
         with self.precision.forward():
-            return self.policy.predict_values(obs)
+            return self.policy.step_values(obs, memory)
 
     def _noise_is_due(self, t: int) -> bool:
         every = self.config.sde_sample_freq
@@ -178,6 +183,7 @@ class TorchEngine:
             final_values=empty(),
             last_values=torch.zeros(shape[1], device=self.device),
             valid=empty(torch.bool),
+            memory=like(self.memory),
         )
 
     def _tensors(self, obs: Observation) -> Tensors:
@@ -196,14 +202,15 @@ class TorchEngine:
         batch = self._batch(rollout)
         whole = batch._replace(advantages=self._scaled(batch.advantages, "batch"))
         watched = self.group.lead(on_epoch is not None)
+        minibatches = cut(self.policy, rollout, self.batch_size, self.group)
         for group in self.optimizer.param_groups:
             group["lr"] = hyper.learning_rate
         epochs: list[list[MinibatchStats]] = []
         stopped = False
         for epoch in range(hyper.n_epochs):
             epochs.append([])
-            for rows in self._minibatches(len(batch.actions)):
-                stats, stopped = self._minibatch(_take(whole, rows), hyper)
+            for part in minibatches.shuffled(self.shuffling):
+                stats, stopped = self._minibatch(_take(whole, part.rows), part, hyper)
                 epochs[-1].append(stats)
                 if stopped:
                     break
@@ -251,20 +258,15 @@ class TorchEngine:
         wanted = self.config.normalize_advantage and self.config.advantage_scope == scope
         return normalize_advantages(advantages) if wanted else advantages
 
-    def _minibatches(self, n: int) -> Iterator[Tensor]:
-        order = torch.randperm(n, generator=self.shuffling).to(self.device)
-        yield from order.split(self.batch_size)
-
-    def _minibatch(self, batch: Batch, hyper: Hyper) -> tuple[MinibatchStats, bool]:
+    def _minibatch(self, batch: Batch, part: Minibatch, hyper: Hyper) -> tuple[MinibatchStats, bool]:
         """One gradient step on `batch`, and whether its KL says to stop, in which case the step was not taken.
 
         Of a group, each process computes its share of the batch's means; their sums over the processes are the means.
         """
         batch = batch._replace(advantages=self._scaled(batch.advantages, "minibatch"))
-        rows, weight = self.group.rows(len(batch.actions))
-        batch = _take(batch, rows)
+        batch, weight = _take(batch, part.mine), part.weight
         with self.precision.forward():
-            distribution, values = self.policy(batch.obs)
+            distribution, values = part.evaluate(batch.obs)
         log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
         policy = weight * policy_loss(log_ratio, batch.advantages, hyper.clip_range)
         value = weight * value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
@@ -341,6 +343,7 @@ class TorchEngine:
             "discounted": self.normalizer.discounted if place(self.env) is None else None,
             "sampling": self.sampling.get_state().numpy(),
             "shuffling": self.shuffling.get_state().numpy(),
+            "memory": self.memory.cpu().numpy() if self.policy.state_size else None,
             "loss_scale": self.precision.scaler.state_dict(),
         }
         packed, arrays = pack(rest, "torch")
@@ -377,6 +380,8 @@ class TorchEngine:
             self.env.set_state(rest["environment"])
             self.obs = rest["obs"]
             self.normalizer.discounted = rest["discounted"].copy()
+            if self.policy.state_size:
+                self.memory = torch.tensor(rest["memory"], device=self.device)
         return lost
 
     def close(self) -> None:

@@ -50,6 +50,12 @@ class Step(NamedTuple):
     valid: np.ndarray | None = None  # [N] bool; False where no transition took place; None: all are valid
 
 
+def new_episodes(step: Step) -> np.ndarray:
+    """[N] bool: where the observation after `step` may be an episode's first, so that nothing before it counts."""
+    ended = step.terminated | step.truncated
+    return ended if step.valid is None else ended | ~step.valid
+
+
 @runtime_checkable
 class VectorEnv(Protocol):
     """N environments that step side by side."""

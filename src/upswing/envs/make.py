@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import gymnasium
@@ -23,6 +24,7 @@ from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.maniskill.tasks import may_be_task
 from upswing.envs.registry import Task, env_name, find_env, make_factory, making
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.starcraft.names import map_name
 from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
 from upswing.errors import ConfigError
 
@@ -46,8 +48,10 @@ def make_vector_env(
     `render_mode` is the first environment's. An untrusted config may not name code to import. Raises UserError.
     """
     kind = config.vectorization
-    if (scene := _parallel_scene(config, n_envs, trusted, evaluation, render_mode)) is not None:
-        env: VectorEnv = scene
+    if name := map_name(config.env):
+        env: VectorEnv = _games(name, config, _factories(config, n_envs, trusted, evaluation, render_mode))
+    elif (scene := _parallel_scene(config, n_envs, trusted, evaluation, render_mode)) is not None:
+        env = scene
     elif kind == "auto":
         env = _automatic(config, n_envs, trusted, evaluation, render_mode)
     elif kind == "native":
@@ -104,6 +108,16 @@ def _own(kind: str, config: TrainConfig, factories: list[Factory]) -> SerialVect
         max_restarts=config.max_worker_restarts,
         action_masks=config.action_masks,
     )
+
+
+def _games(name: str, config: TrainConfig, factories: list[Factory]) -> WorkerVectorEnv:
+    """Each game in a worker process of its own, whatever n_workers says: PySC2 is for one game, and a game may crash."""
+    if config.vectorization not in ("auto", "workers"):
+        raise ConfigError(
+            f"vectorization = {config.vectorization}, but {name} is played in worker processes, one for each game: "
+            f"set it to auto."
+        )
+    return _own("workers", replace(config, n_workers=len(factories)), factories)  # type: ignore[return-value]
 
 
 def _native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorEnv | None:

@@ -27,6 +27,7 @@ from upswing.envs.atari import is_atari, make_game
 from upswing.envs.group import Factory
 from upswing.envs.maniskill import tasks as maniskill
 from upswing.envs.native import NATIVE_ENVS
+from upswing.envs.starcraft import names as starcraft
 from upswing.errors import ConfigError, EnvironmentFault, MissingExtra, UserError
 
 ENTRY_POINTS = "upswing.envs"
@@ -39,6 +40,12 @@ class Task(NamedTuple):
 
     id: str
     module: str  # its import registers the task
+
+
+class StarCraftMap(NamedTuple):
+    """A StarCraft II map, which is played in a process of its own."""
+
+    id: str
 
 
 class Simulator(NamedTuple):
@@ -87,24 +94,30 @@ def make_factory(
     name = env_name(env)
     if isinstance(found, Task):
         return functools.partial(_make_scene, found, env_kwargs, evaluation)
+    if isinstance(found, StarCraftMap):
+        return functools.partial(_make_starcraft, found, env_kwargs)
     if isinstance(found, EnvSpec):
         return functools.partial(_make_id, found, env_kwargs)
     return functools.partial(_make_with, found, name, env_kwargs)
 
 
-def find_env(env: Any, *, trusted: bool = True) -> EnvSpec | Maker | Task:
-    """What `env` names: Gymnasium's specification of an id, a class or function, or a ManiSkill task.
+def find_env(env: Any, *, trusted: bool = True) -> EnvSpec | Maker | Task | StarCraftMap:
+    """What `env` names: Gymnasium's specification of an id, a class or function, a ManiSkill task or a StarCraft map.
 
     Raises ConfigError, MissingExtra.
     """
     if isinstance(env, EnvSpec):
         return _ready(env)
-    if isinstance(env, Task):
+    if isinstance(env, Task | StarCraftMap):
         return env
     if callable(env):
         return env
     if not isinstance(env, str):
         raise ConfigError(f"env = {env!r} is not an environment: give an id, module:EnvId, a class or a function.")
+    if map_name := starcraft.map_name(env):
+        if importlib.util.find_spec(starcraft.PACKAGE) is None:
+            raise MissingExtra("PySC2", "sc2", map_name, starcraft.INSTALL)
+        return StarCraftMap(map_name)
     if ":" in env:
         return _from_module(env, trusted)
     if task := maniskill.task_name(env):
@@ -245,6 +258,13 @@ def _make_scene(task: Task, env_kwargs: dict[str, Any], evaluation: bool) -> gym
     return Scene(task.id, task.module, rest, evaluation, render_mode)
 
 
+def _make_starcraft(game: StarCraftMap, env_kwargs: dict[str, Any]) -> gymnasium.Env:
+    """A game of StarCraft II, for worker processes only."""
+    from upswing.envs.starcraft.env import StarCraftEnv
+
+    return StarCraftEnv(game.id, **env_kwargs)
+
+
 @contextlib.contextmanager
 def making(spec: EnvSpec, env_kwargs: dict[str, Any]) -> Iterator[None]:
     """Errors of Gymnasium while it makes an environment of `spec` become sentences for the user."""
@@ -305,6 +325,9 @@ def list_environments() -> list[Listed]:
     there = importlib.util.find_spec(maniskill.PACKAGE) is not None
     for task in maniskill.TASKS:
         found[task] = Listed(task, "maniskill", there)
+    there = importlib.util.find_spec(starcraft.PACKAGE) is not None
+    for name in starcraft.MINI_GAMES:
+        found[name] = Listed(name, "starcraft", there)
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         project = point.dist.name if point.dist else "a package"
         found.setdefault(point.name, Listed(point.name, f"installed by {project}", True))

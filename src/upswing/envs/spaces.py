@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium import spaces
 
 from upswing.envs.contract import ACTION_MASK, Observation
+from upswing.envs.functions import FunctionSpace
 from upswing.errors import ConfigError
 
 OBS = "obs"
@@ -158,6 +159,8 @@ def encode_action_space(space: gymnasium.Space) -> gymnasium.Space:
     """The action space that policies see: choices counted from 0, several numbers in one axis. Raises ConfigError."""
     if isinstance(space, spaces.Discrete):
         return space if space.start == 0 else spaces.Discrete(int(space.n))
+    if isinstance(space, FunctionSpace):
+        return space
     if isinstance(space, spaces.MultiDiscrete):
         return spaces.MultiDiscrete(space.nvec.ravel().astype(np.int64))
     if isinstance(space, spaces.MultiBinary):

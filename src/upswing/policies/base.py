@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,8 @@ class ActorCritic(nn.Module):
     into the distribution that fits the action space, split_mask takes the action mask out of an observation.
     """
 
+    state_size: int = 0  # numbers that a policy with memory keeps for each environment
+
     def __init__(self, observation_space: gymnasium.Space, action_space: gymnasium.Space):
         super().__init__()
         self.observation_space = observation_space
@@ -37,9 +41,35 @@ class ActorCritic(nn.Module):
         """The values [B] alone."""
         return self(obs)[1]
 
+    def initial_state(self, n: int) -> Tensor:
+        """What a policy with memory knows at the beginning of `n` episodes: zeros [n, state_size]."""
+        return torch.zeros(n, self.state_size, device=next(self.parameters()).device)
+
+    def step(self, obs: Obs, state: Tensor) -> tuple[Distribution, Tensor, Tensor]:
+        """The distribution, the values [B], and the state [B, state_size] after `obs`, from the one before it."""
+        return *self(obs), state
+
+    def step_distribution(self, obs: Obs, state: Tensor) -> tuple[Distribution, Tensor]:
+        """As `step`, without the values."""
+        return self.get_distribution(obs), state
+
+    def step_values(self, obs: Obs, state: Tensor) -> Tensor:
+        """As `step`, the values [B] alone."""
+        return self.predict_values(obs)
+
+    def unroll(self, obs: Obs, state: Tensor, lengths: Tensor) -> tuple[Distribution, Tensor]:
+        """The distribution and the values [B] of `obs` [B, ...]: n sequences one after the other, of `lengths` [n],
+        begun from `state` [n, state_size]."""
+        return self(obs)
+
     def exploration_noise(self, n_envs: int, generator: torch.Generator | None = None) -> Tensor | None:
         """gSDE's noise matrices [n_envs, latent, A] for `Distribution.sample`, or None for policies without gSDE."""
         return None
+
+
+def forget(state: Tensor, rows: Any) -> Tensor:
+    """`state` [N, S] with zeros in the `rows` [N] bool (an array) where an episode begins."""
+    return state.masked_fill(torch.as_tensor(rows, device=state.device)[:, None], 0.0) if state.numel() else state
 
 
 def split_mask(obs: Obs) -> tuple[Obs, Tensor | None]:

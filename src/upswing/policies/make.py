@@ -17,14 +17,25 @@ from torch import nn
 from upswing.config import TrainConfig
 from upswing.errors import ConfigError
 from upswing.policies.base import ActorCritic
+from upswing.policies.fully_conv import FullyConvPolicy
 from upswing.policies.networks import CnnPolicy, MlpPolicy, MultiInputPolicy, NetworkPolicy
 from upswing.policies.options import refuse_misplaced
+from upswing.policies.recurrent import (
+    CnnGruPolicy,
+    CnnLstmPolicy,
+    MlpGruPolicy,
+    MlpLstmPolicy,
+    MultiInputGruPolicy,
+    MultiInputLstmPolicy,
+)
 
-POLICIES: dict[str, type[ActorCritic]] = {
-    "MlpPolicy": MlpPolicy,
-    "CnnPolicy": CnnPolicy,
-    "MultiInputPolicy": MultiInputPolicy,
-}
+_KINDS: list[type[ActorCritic]] = [
+    *(MlpPolicy, CnnPolicy, MultiInputPolicy),
+    *(MlpLstmPolicy, CnnLstmPolicy, MultiInputLstmPolicy),
+    *(MlpGruPolicy, CnnGruPolicy, MultiInputGruPolicy),
+    FullyConvPolicy,
+]
+POLICIES = {kind.__name__: kind for kind in _KINDS}
 
 _GENERATOR = threading.Lock()  # torch's initialisers draw from its one global generator
 
@@ -59,8 +70,9 @@ def _policy_class(policy: str | type, trusted: bool) -> type[ActorCritic]:
         if policy in POLICIES:
             return POLICIES[policy]
         if ":" not in policy:
-            near = difflib.get_close_matches(policy, POLICIES, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"choose {', '.join(POLICIES)}, or module:Class."
+            lower = {name.lower(): name for name in POLICIES}
+            near = difflib.get_close_matches(policy.lower(), lower, n=1, cutoff=0.4)
+            hint = f"did you mean {lower[near[0]]}?" if near else f"choose {', '.join(POLICIES)}, or module:Class."
             raise ConfigError(f"policy = {policy!r} is not known: {hint}")
         found = _imported(policy, "policy", trusted)
     if not (isinstance(found, type) and issubclass(found, ActorCritic)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import torch
@@ -28,18 +28,20 @@ class NetworkPolicy(ActorCritic):
     """
 
     extractor_class: type[nn.Module]
+    options_class: ClassVar[type[PolicyOptions]] = PolicyOptions
 
     def __init__(self, observation_space: gymnasium.Space, action_space: gymnasium.Space, **policy_kwargs: Any):
         super().__init__(observation_space, action_space)
-        self.options = options = policy_options(policy_kwargs)
+        self.options = options = policy_options(policy_kwargs, self.options_class)
         self.readers, self.only_key = self._readers(observation_space)
         self.features = self._extractor()
         self.vf_features = None if options.share_features_extractor else self._extractor()
         trunk, pi, vf = hidden_layers(options, [] if isinstance(self.features, NatureCNN) else [64, 64])
         width = int(self.features.features_dim)  # type: ignore[arg-type]
         self.trunk, width = _mlp(width, trunk, options)
-        self.pi, pi_width = _mlp(width, pi, options)
-        self.vf, vf_width = _mlp(width, vf, options)
+        pi_width, vf_width = self._after_trunk(width)
+        self.pi, pi_width = _mlp(pi_width, pi, options)
+        self.vf, vf_width = _mlp(vf_width, vf, options)
         self.action_head = ActionHead.from_options(action_space, pi_width, options)
         self.value_net = nn.Linear(vf_width, 1)
         _check_mask(observation_space, self.action_head)
@@ -67,6 +69,10 @@ class NetworkPolicy(ActorCritic):
         """gSDE's noise matrices [n_envs, latent, A], or None without gSDE."""
         return self.action_head.exploration_noise(n_envs, generator)
 
+    def _after_trunk(self, width: int) -> tuple[int, int]:
+        """How wide what pi and vf read is: place for a memory between it and the trunk, which is `width` wide."""
+        return width, width
+
     def _value(self, features: Tensor) -> Tensor:
         return self.value_net(self.vf(features)).float().squeeze(-1)
 
@@ -84,9 +90,10 @@ class NetworkPolicy(ActorCritic):
             return reader(space, self.options.normalize_images), ""
         keys = [key for key in space.spaces if key != ACTION_MASK]
         if len(keys) != 1:
+            better = "FullyConvPolicy" if any(key.endswith("_classes") for key in keys) else "MultiInputPolicy"
             raise ConfigError(
                 f"policy = {type(self).__name__} reads one array, but the environment's observations are a Dict of "
-                f"{', '.join(keys) or 'nothing but the mask'}: choose MultiInputPolicy."
+                f"{', '.join(keys) or 'nothing but the mask'}: choose {better}."
             )
         return reader(space.spaces[keys[0]], self.options.normalize_images), keys[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -58,19 +58,30 @@ class PolicyOptions:
         return activation(self.activation_fn)
 
 
-OPTION_NAMES = tuple(f.name for f in dataclasses.fields(PolicyOptions))
+@dataclass(frozen=True)
+class RecurrentOptions(PolicyOptions):
+    """How a policy with memory is built. Names and defaults are sb3-contrib's; they mean a GRU where that is the cell."""
+
+    lstm_hidden_size: int = 256  # numbers in h, and in c
+    n_lstm_layers: int = 1
+    shared_lstm: bool = False  # one memory for policy and value
+    enable_critic_lstm: bool = True  # a memory of the value's own, where it is not shared; otherwise it has none
 
 
-def policy_options(kwargs: dict[str, Any]) -> PolicyOptions:
+Options = TypeVar("Options", bound=PolicyOptions)
+
+
+def policy_options(kwargs: dict[str, Any], kind: type[Options]) -> Options:
     """`kwargs` checked and completed. Raises ConfigError at the first unknown name or impossible value."""
+    names = [f.name for f in dataclasses.fields(kind)]
     for name in kwargs:
-        if name not in OPTION_NAMES:
-            near = difflib.get_close_matches(name, OPTION_NAMES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(OPTION_NAMES)}."
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(names)}."
             raise ConfigError(f"policy_kwargs: {name} is not known: {hint}")
-    options = PolicyOptions(**{name: value for name, value in kwargs.items() if value is not None})
+    options = kind(**{name: value for name, value in kwargs.items() if value is not None})
     activation(options.activation_fn)
-    for f in dataclasses.fields(PolicyOptions):
+    for f in dataclasses.fields(kind):
         value = getattr(options, f.name)
         if str(f.type) == "bool" and not isinstance(value, bool):
             raise ConfigError(f"policy_kwargs: {f.name} = {value!r} is neither true nor false: write one of the two.")
@@ -78,10 +89,10 @@ def policy_options(kwargs: dict[str, Any]) -> PolicyOptions:
         raise ConfigError(
             f"policy_kwargs: log_std_init = {options.log_std_init!r} is not a number: write one, such as -0.5."
         )
-    if options.features_dim is not None and not _is_width(options.features_dim):
-        raise ConfigError(
-            f"policy_kwargs: features_dim = {options.features_dim!r} is not a whole number of at least 1."
-        )
+    for name in ("features_dim", "lstm_hidden_size", "n_lstm_layers"):
+        value = getattr(options, name, None)
+        if value is not None and not _is_width(value):
+            raise ConfigError(f"policy_kwargs: {name} = {value!r} is not a whole number of at least 1.")
     if options.share_trunk and not options.share_features_extractor:
         raise ConfigError(
             "policy_kwargs: share_trunk shares everything but the heads, share_features_extractor = false nothing: set one."

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from upswing.config import FIELDS, TrainConfig
 from upswing.config.files import config_to_json
 from upswing.config.resolve import is_lost
+from upswing.envs.functions import FunctionSpace
 from upswing.errors import ConfigError, StorageError
 from upswing.policies.arrays import OPTIMIZER
 from upswing.run.model_file import load_model, save_model
@@ -126,6 +127,8 @@ def space_to_json(space: gymnasium.Space) -> dict[str, Any]:
         return {"kind": "Dict", "parts": {key: space_to_json(part) for key, part in space.spaces.items()}}
     if isinstance(space, spaces.Discrete):
         return {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
+    if isinstance(space, FunctionSpace):
+        return {"kind": "FunctionSpace", **space.to_json()}
     if isinstance(space, spaces.MultiDiscrete):
         return {"kind": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if isinstance(space, spaces.MultiBinary):
@@ -143,6 +146,8 @@ def space_from_json(data: dict[str, Any]) -> gymnasium.Space:
         return spaces.Dict({key: space_from_json(part) for key, part in data["parts"].items()})
     if kind == "Discrete":
         return spaces.Discrete(data["n"], start=data["start"])
+    if kind == "FunctionSpace":
+        return FunctionSpace(data["functions"], data["arguments"])
     if kind == "MultiDiscrete":
         return spaces.MultiDiscrete(data["nvec"], start=data["start"])
     if kind == "MultiBinary":

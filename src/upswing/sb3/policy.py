@@ -15,6 +15,7 @@ from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Observation
 from upswing.envs.spaces import clip_to_space, encode
 from upswing.errors import ConfigError
+from upswing.policies import forget
 from upswing.sb3.foreign import our_names
 
 if TYPE_CHECKING:
@@ -72,14 +73,27 @@ class Policy:
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch, in the action space and inside its bounds, and `state` unchanged.
+        """Actions for one observation or a batch, in the action space and inside its bounds, and the state after it.
 
-        The policies here have no memory, so `state` and `episode_start` change nothing. Raises ConfigError where the
-        observation does not fit the observation space.
+        For a policy with memory `state` is what the last call returned, an array [n, S], or None at the beginning, and
+        `episode_start` [n] bool says which observations are an episode's first. Other policies return `state`
+        unchanged. Raises ConfigError where the observation does not fit the observation space.
         """
         batch, single = self.read(observation)
-        actions = clip_to_space(self._agent.act(batch, deterministic), self._model.action_space)
-        return (actions[0, ...] if single else actions), state
+        n = len(next(iter(batch.values())) if isinstance(batch, dict) else batch)
+        memory = self.module.initial_state(n)
+        if state is not None and self.module.state_size:
+            memory = torch.as_tensor(state, device=memory.device)
+            if memory.shape != (n, self.module.state_size):
+                raise ConfigError(
+                    f"predict got a state of shape {tuple(memory.shape)} for {n} observations: give the one that the "
+                    f"last predict returned, or None at the beginning."
+                )
+            if episode_start is not None:
+                memory = forget(memory, np.broadcast_to(np.asarray(episode_start, bool), n).copy())
+        acted, memory = self._agent.step(batch, memory, deterministic)
+        actions = clip_to_space(acted, self._model.action_space)
+        return (actions[0, ...] if single else actions), (memory.cpu().numpy() if self.module.state_size else state)
 
     def read(self, observation: Any) -> tuple[Observation, bool]:
         """`observation` as the policy's own batch [B, ...] before normalisation, and whether it was a single one."""

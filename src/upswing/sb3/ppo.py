@@ -304,7 +304,7 @@ class PPO:
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
-        """Actions for one observation or a batch of them, and `state` unchanged; see Policy.predict."""
+        """Actions for one observation or a batch of them, and the state after it; see Policy.predict."""
         return self.policy.predict(observation, state, episode_start, deterministic)
 
     def set_env(self, env: Any, force_reset: bool = True) -> None:

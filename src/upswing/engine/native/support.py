@@ -10,6 +10,8 @@ from upswing.policies import ActorCritic, mlp_layers, why_no_mlp
 
 def why_not_compiled(policy: ActorCritic) -> str | None:
     """What about `policy` keeps it from being computed by kernels, as the end of a sentence; None where nothing does."""
+    if policy.state_size:
+        return "the policy has a memory"
     parts = mlp_layers(policy)
     if parts is None:
         return why_no_mlp(policy)
