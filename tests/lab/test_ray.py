@@ -1,5 +1,7 @@
 """The same study on a local Ray: the same results, resumable, a poison run alone."""
 
+import os
+
 import pytest
 
 pytest.importorskip("ray", reason="Ray, the extra `cluster`, is not installed")
@@ -9,7 +11,10 @@ from upswing.lab.design import points
 from upswing.lab.running import Plan, new_study, run_study
 from upswing.lab.study_record import BROKEN, DONE
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Ray warns of itself
+pytestmark = [
+    pytest.mark.skipif("UPSWING_SLOW" not in os.environ, reason="starting Ray takes a minute: set UPSWING_SLOW=1"),
+    pytest.mark.filterwarnings("ignore"),  # Ray warns of itself
+]
 
 
 def test_a_study_on_ray_is_the_study_at_home(tmp_path):
