@@ -34,7 +34,7 @@ class ScriptedEnv:
 
     def set_state(self, state):
         self.at = state["at"]
-        return self.steps[self.at - 1].obs if self.at else self.first_obs
+        return self.steps[(self.at - 1) % len(self.steps)].obs if self.at else self.first_obs
 
     def render(self):
         return None

@@ -6,6 +6,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from upswing.config import TrainConfig
@@ -57,12 +58,17 @@ class Lasting(gymnasium.Env):
 
 
 class AlwaysZero:
-    """An agent that takes action 0."""
+    """An agent that takes action 0, and its own policy, which remembers nothing."""
 
-    policy = None
+    @property
+    def policy(self):
+        return self
 
-    def act(self, obs, deterministic=True):
-        return np.zeros(len(obs), np.int64)
+    def initial_state(self, n_envs):
+        return torch.zeros(n_envs, 0)
+
+    def step(self, obs, state, deterministic=True):
+        return np.zeros(len(obs), np.int64), state
 
 
 @pytest.fixture(params=["native", "torch"])

@@ -162,6 +162,19 @@ _ALL = (
         "epochs",
     ),
     Metric("train/kl_stopped", "1 where target_kl ended the update early", "this iteration"),
+    Metric(
+        "train/staleness",
+        "updates by which the policy that learned was ahead of the one that acted; above 0 only with collect = overlap",
+        "this iteration",
+        "updates",
+    ),
+    Metric(
+        "train/ess",
+        "effective share of the samples after weighting them for staleness; undefined where none were stale",
+        "all valid transitions of the rollout",
+        "share",
+        Band(0.8, 1.0, "chosen: one update of a healthy size moves little probability"),
+    ),
     Metric("train/grad_norm", "global gradient norm before clipping", "mean over all minibatches of all epochs"),
     Metric("train/grad_norm_max", "largest global gradient norm before clipping", "maximum over the update"),
     Metric(

@@ -58,7 +58,7 @@ def test_the_memory_is_empty_where_an_episode_begins_and_goes_on_everywhere_else
         for t in range(15):
             after = engine.policy.step(rollout.obs[t], rollout.memory[t])[2]
             torch.testing.assert_close(after[~fresh[t]], rollout.memory[t + 1][~fresh[t]])
-    following = engine.memory.clone()
+    following = engine.collector.memory.clone()
     assert torch.equal(engine.collect().memory[0], following)
 
 
@@ -75,7 +75,7 @@ def test_last_observations_are_valued_with_what_was_known_before_them():
                 torch.testing.assert_close(rollout.final_values[t, rows], expected)
                 assert not torch.allclose(expected, engine.policy.predict_values(torch.from_numpy(step.final_obs)))
         torch.testing.assert_close(
-            rollout.last_values, engine.policy.step_values(torch.tensor(engine.obs), engine.memory)
+            rollout.last_values, engine.policy.step_values(torch.tensor(engine.collector.obs), engine.collector.memory)
         )
 
 
@@ -94,7 +94,7 @@ def test_padding_counts_nowhere():
     with torch.no_grad():
         for parameter in engine.policy.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
-    batch = engine._batch(rollout)
+    batch = engine.learner._batch(rollout)
     log_probs, values, entropies = [], [], []
     with torch.no_grad():
         memory = rollout.memory[0]
@@ -147,15 +147,15 @@ def test_a_snapshot_continues_to_the_bit_in_the_middle_of_episodes():
 
     first = make()
     first.update(first.collect(), HYPER)
-    assert first.memory.any()
+    assert first.collector.memory.any()
     second = make()
     assert second.restore(first.snapshot()) == []
-    assert torch.equal(first.memory, second.memory)
+    assert torch.equal(first.collector.memory, second.collector.memory)
     for engine in (first, second):
         engine.update(engine.collect(), HYPER)
     assert torch.equal(weights(first), weights(second))
     first.reset()
-    assert not first.memory.any()
+    assert not first.collector.memory.any()
 
 
 def test_policies_without_memory_keep_their_minibatches():

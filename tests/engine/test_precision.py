@@ -28,7 +28,7 @@ def test_layers_compute_in_16_bits_and_everything_kept_is_float32(amp):
     engine.update(rollout, HYPER)
     assert seen.count(torch.bfloat16 if amp == "bf16" else torch.float16) == 16 + 2 * 8  # steps and minibatches
     kept = [rollout.log_probs, rollout.values, rollout.last_values, *engine.policy.parameters()]
-    kept += [state["exp_avg"] for state in engine.optimizer.state.values()]
+    kept += [state["exp_avg"] for state in engine.learner.optimizer.state.values()]
     assert {tensor.dtype for tensor in kept} == {torch.float32}
 
 
@@ -95,5 +95,7 @@ def test_only_the_torch_engine_mixes_precision():
     from upswing.engine.native_engine import unsupported
 
     engine = engine_for(script(16, 4))
-    assert unsupported(engine.policy, engine.env, engine.config) is None
-    assert "mixed precision" in unsupported(engine.policy, engine.env, dataclasses.replace(engine.config, amp="bf16"))
+    assert unsupported(engine.policy, engine.env, engine.learner.config) is None
+    assert "mixed precision" in unsupported(
+        engine.policy, engine.env, dataclasses.replace(engine.learner.config, amp="bf16")
+    )

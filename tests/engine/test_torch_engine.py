@@ -129,7 +129,7 @@ def test_the_learning_rate_entropy_and_clip_in_force_are_the_ones_given():
 def test_terminations_are_bootstrapped_only_when_asked():
     def advantages(**settings):
         engine = engine_for(script(16, 3, seed=2), **settings)
-        return engine._batch(engine.collect()).advantages
+        return engine.learner._batch(engine.collect()).advantages
 
     assert not torch.equal(advantages(), advantages(bootstrap_terminations=True))
 
@@ -169,8 +169,8 @@ def test_statistics_follow_the_references_aggregation(monkeypatch):
     """Stable-Baselines3's: KL over the last epoch, the loss of the last minibatch, everything else over all."""
     engine = engine_for(script(16, 4))
     seen = []
-    step = engine._minibatch
-    monkeypatch.setattr(engine, "_minibatch", lambda *a: seen.append(step(*a)) or seen[-1])
+    step = engine.learner._minibatch
+    monkeypatch.setattr(engine.learner, "_minibatch", lambda *a: seen.append(step(*a)) or seen[-1])
     stats = engine.update(engine.collect(), HYPER)
     figures = [s for s, _ in seen]
     per_epoch = len(figures) // 2

@@ -381,6 +381,13 @@ class TrainConfig:
         "Which engine trains: native (compiled, MLP policies on the CPU), torch (everything), or auto.",
         choices=("auto", "torch", "native"),
     )
+    collect: str = word(
+        "sync",
+        MACHINE,
+        "Whether the next rollout is collected while the last one is learned from: sync (no), overlap (yes, one update "
+        "stale, corrected by importance weights; torch engine), or auto, where measured times say that it pays.",
+        choices=("sync", "overlap", "auto"),
+    )
     amp: str = word(
         "off",
         MACHINE,

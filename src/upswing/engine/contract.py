@@ -42,6 +42,7 @@ class Rollout:
     valid: Any  # [T, N] bool: False where a step only reset the environment
     memory: Any = None  # [T, N, S]: what a policy with memory knew before each step; S = 0 for others
     episodes: list[Episode] = field(default_factory=list)
+    staleness: int = 0  # updates by which the policy that learns is ahead of the one that acted
     raw_reward_mean: float = 0.0  # mean raw reward of a valid step
     env_s: float = 0.0  # seconds spent in the environments
     collect_s: float = 0.0  # seconds in all
@@ -73,6 +74,8 @@ class UpdateStats(NamedTuple):
     gradient_steps: int
     kl_stopped: bool
     update_s: float
+    staleness: int = 0  # updates since the policy that acted
+    ess: float | None = None  # effective share of the samples after correcting for that; None where there was no need
 
 
 class EpochView(NamedTuple):

@@ -52,6 +52,8 @@ def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str
     """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
     if place(env) is not None:
         return "its environments live on a GPU"
+    if config.collect == "overlap":
+        return "collect asks for overlap"
     if config.amp != "off":
         return "amp asks for mixed precision"
     return why_not_compiled(policy)

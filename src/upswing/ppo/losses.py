@@ -52,3 +52,14 @@ def value_bias(values: Tensor, returns: Tensor) -> float | None:
     if not spread > 1e-6 * (1.0 + returns.mean().abs()):
         return None
     return float((returns - values).mean() / spread)
+
+
+def effective_share(weights: Tensor | None) -> float | None:
+    """(Σw)² / (n Σw²): the effective sample size of weighted samples [B] as a share of their number; 1 where all weigh
+    the same, None without weights.
+
+    Source: Kong 1992, "A note on importance sampling using standardized weights".
+    """
+    if weights is None:
+        return None
+    return float(weights.sum().square() / (weights.numel() * weights.square().sum()))
