@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -13,7 +14,7 @@ from upswing.errors import ConfigError, StorageError, UserError
 if TYPE_CHECKING:
     from upswing.hooks import Hook
 
-WATCH = "Doctor"
+WATCH, BENCHMARK = "Doctor", "How often it is right"
 
 DOCTOR_OPTIONS = [
     click.RichOption(
@@ -67,12 +68,22 @@ def _doctor(
     given: tuple[str, ...],
     config_file: str | None,
     ignore: tuple[str, ...],
+    benchmark: bool,
+    quick: bool,
+    work: Path | None,
+    output: Path | None,
+    figures: Path | None,
 ) -> int:
     """Explain a run: what is wrong, how one sees it, why, and what to change.
 
     PATH is a run's folder (by default the newest), a folder with TensorBoard event files or a progress.csv, or one such
     file: of Upswing, Stable-Baselines3, CleanRL, ManiSkill or RSL-RL; or any CSV file, with --map.
     """
+    if benchmark:
+        judging = bool(path or html or columns or given or config_file or ignore or full)
+        return _benchmark(judging, as_json, quick, work, output, figures)
+    if quick or work or output or figures:
+        raise ConfigError("--quick, --work, --output and --figures belong to --benchmark: add it, or leave them out.")
     from upswing.doctor.diagnose import diagnose
     from upswing.view.words import language
 
@@ -98,6 +109,24 @@ def _doctor(
 
         print_diagnosis(diagnosis, Console(highlight=False), chosen, full)
     return diagnosis.exit_code
+
+
+def _benchmark(
+    judging: bool, as_json: bool, quick: bool, work: Path | None, output: Path | None, figures: Path | None
+) -> int:
+    """Train with and without faults, and say how often the doctor was right."""
+    if judging:
+        raise ConfigError("--benchmark judges trainings of its own: leave out PATH and what is said about one run.")
+    from upswing.bench.doctor.command import run_benchmark
+
+    folder = work or Path("runs") / ("doctor-benchmark-quick" if quick else "doctor-benchmark")
+    found = run_benchmark(folder, lambda line: click.echo(line, err=True), quick=quick, output=output, figures=figures)
+    if as_json:
+        print_json(found)
+        return 0
+    for name, value in found.items():
+        click.echo(f"{name.replace('_', ' '):18}{'not measured' if value is None else value}")
+    return 0
 
 
 def pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
@@ -164,6 +193,28 @@ doctor = click.RichCommand(
             help="Settings that the log does not tell, from a TOML or JSON file.",
         ),
         click.RichOption(["--ignore"], multiple=True, metavar="CODE,…", help="Do not ask these rules."),
+        click.RichOption(
+            ["--benchmark"],
+            is_flag=True,
+            panel=BENCHMARK,
+            help="Measure how often the doctor is right: train hundreds of runs with and without faults. Takes an hour.",
+        ),
+        click.RichOption(["--quick"], is_flag=True, panel=BENCHMARK, help="Two tasks and four faults: a few minutes."),
+        click.RichOption(
+            ["--work"],
+            type=click.Path(path_type=Path, file_okay=False),
+            panel=BENCHMARK,
+            help="Where its trainings are kept, by default runs/doctor-benchmark; those that are there are not done again.",
+        ),
+        click.RichOption(
+            ["-o", "--output"], type=click.Path(path_type=Path), panel=BENCHMARK, help="Write the page to this file."
+        ),
+        click.RichOption(
+            ["--figures"],
+            type=click.Path(path_type=Path),
+            panel=BENCHMARK,
+            help="Write each rule's figures to this file.",
+        ),
     ],
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,11 @@ from upswing.doctor.findings import (
     worst,
 )
 from upswing.doctor.grouping import make_cards, odd_settings
+from upswing.doctor.measured import often_wrong
 from upswing.doctor.readers import read_series
 from upswing.doctor.returns import PLATEAU, RISING
 from upswing.doctor.rules import BY_CODE, RULES, Rule
+from upswing.doctor.rules.exploration import NEEDLESS
 from upswing.doctor.rules.outcome import same_returns
 from upswing.doctor.series import Series
 from upswing.doctor.thresholds import limit
@@ -83,18 +85,20 @@ def diagnose(
     suppress: Iterable[str] = (),
     active: Mapping[str, str] | None = None,
     live: bool = False,
+    remarks_only: Collection[str] | None = None,
 ) -> Diagnosis:
     """The diagnosis of `run`, a path (see `read_series`) or a Series.
 
     `settings` complete what the log tells of its configuration, `suppress` silences codes, `active` are codes already in
-    force, which clear later than they fire. Raises UserError where nothing can be read.
+    force, which clear later than they fire. Rules in `remarks_only` never warn: by default those that were measured to
+    be wrong too often. Raises UserError where nothing can be read.
     """
     series = run if isinstance(run, Series) else read_series(run, mapping, settings)
     series = dataclasses.replace(series, environment=completed(series.environment, series.setting("env")))
     case = make_case(series, active, live)
     early = case.done < limit("live_early")  # the first tenth of a training proves nothing but bugs
     rules = [rule for rule in RULES if rule.family in (BUG, SETUP)] if early else RULES
-    return from_outcomes(case, ask(case, rules, suppress))
+    return from_outcomes(case, ask(case, rules, suppress), remarks_only)
 
 
 def ask(case: Case, rules: Sequence[Rule], suppress: Iterable[str] = ()) -> list[Outcome]:
@@ -112,9 +116,11 @@ def ask(case: Case, rules: Sequence[Rule], suppress: Iterable[str] = ()) -> list
     return answers
 
 
-def from_outcomes(case: Case, answers: Sequence[Outcome]) -> Diagnosis:
-    """The diagnosis that `answers` make."""
+def from_outcomes(case: Case, answers: Sequence[Outcome], remarks_only: Collection[str] | None = None) -> Diagnosis:
+    """The diagnosis that `answers` make; rules in `remarks_only`, by default those measured as such, never warn."""
+    soft = often_wrong() if remarks_only is None else remarks_only
     findings = [sharpened(case, answer) for answer in answers if isinstance(answer, Finding)]
+    findings = [dataclasses.replace(f, severity=INFO) if f.code in soft else f for f in findings]
     return Diagnosis(
         case,
         tuple(make_cards(case, findings)),
@@ -153,7 +159,7 @@ def harmless(case: Case, finding: Finding) -> bool:
     """Whether the return shows that what `finding` claims does no harm."""
     returns = case.returns
     if returns.solved:
-        return True
+        return finding.variant != NEEDLESS or not odd_settings(case, finding)
     if not finding.demotable:
         return False
     if returns.state == RISING:

@@ -201,8 +201,10 @@ def raise_lambda(case: Case) -> Change | None:
 
 
 def lower_entropy(case: Case) -> Change | None:
-    """A tenth of the entropy bonus."""
+    """A tenth of the entropy bonus, at most 0.01, which is much in most recipes."""
     old = case.series.setting("ent_coef")
+    if isinstance(old, int | float) and old > 0.1:
+        return Change("ent_coef", old, 0.01, True)
     return None if old == 0 else _scaled("ent_coef", old, 0.1)
 
 

@@ -37,10 +37,28 @@ class Returns:
 
     @property
     def solved(self) -> bool | None:
-        """Whether the final return reaches what counts as solved, give or take 5 % of the way; None where unknown."""
+        """Whether the final return reaches what counts as solved, give or take 5 % of the way; None where unknown.
+
+        Evaluations alone do not count where the return of training falls at the end: the policy is getting worse.
+        """
         if self.solved_at is None or self.state == UNKNOWN:
             return None
-        return self.reached >= self.solved_at - 0.05 * max(abs(self.solved_at), abs(self.solved_at - self.start))
+        if self.slope[1] < 0 and self.final < self._solving:
+            return False
+        return self.reached >= self._solving
+
+    @property
+    def share_in_training(self) -> float | None:
+        """How much of the way to the solving return training episodes cover, where evaluations cover all of it: the
+        rest is lost to the policy's own randomness. None where evaluations do not solve the task."""
+        if not self.solved or self.evaluated is None or self.solved_at is None or self.solved_at <= self.start:
+            return None
+        return (self.final - self.start) / (self.solved_at - self.start)
+
+    @property
+    def _solving(self) -> float:
+        assert self.solved_at is not None
+        return self.solved_at - 0.05 * max(abs(self.solved_at), abs(self.solved_at - self.start))
 
     @property
     def reached(self) -> float:

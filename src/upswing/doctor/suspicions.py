@@ -10,7 +10,7 @@ from upswing.doctor.findings import Suspect
 
 _TOO_FAR = {
     "lr_high": 0.8, "rollout_small": 0.5, "rollout_short": 0.3, "target_kl_small": 0.5, "epochs_many": 0.6, "batch_small": 0.35, "adv_raw": 0.5, "clip_large": 0.35, "stale_log_prob": 0.3,
-    "reward_large": 0.2,
+    "reward_large": 0.2, "ent_high": 0.5,
 }  # fmt: skip
 _BLIND_CRITIC = {
     "reward_unrelated": 0.55, "critic_untrained": 0.6, "reward_large": 0.5, "lr_high": 0.45, "ends_bootstrapped": 0.45,
@@ -57,6 +57,8 @@ TABLE: dict[str, dict[str, float]] = {
         "critic_dominates": 0.5, "no_advantage": 0.3, "clip_small": 0.3, "rollout_short": 0.3, "adv_raw": 0.3, "obs_scale": 0.3,
         "gamma_low": 0.3, "target_kl_small": 0.3,
     },
+    "P08:needless": {"ent_high": 0.9},
+    "P09:needless": {"ent_high": 0.9, "std_large": 0.7},
     "P09": {"ent_high": 0.8, "actions_unscaled": 0.5, "reward_unrelated": 0.4, "lr_high": 0.3, "rollout_short": 0.2, "gamma_low": 0.2},
     "P10": {"actions_unscaled": 0.7, "std_large": 0.6, "ent_high": 0.5, "lr_high": 0.3},
     "V01": _BLIND_CRITIC,
@@ -90,7 +92,7 @@ TABLE: dict[str, dict[str, float]] = {
     "S02:over": {"batch_over_pool": 0.9},
     "S02:ragged": {"batch_ragged": 0.9},
     "S03": {"rollout_small": 0.6, "lr_high": 0.5, "batch_small": 0.4},
-    "S05": {"eval_rare": 0.95},
+    "S05": {"eval_rare": 0.95, "few_updates": 0.5},
     "L01:dead": {"schedule_short": 0.95},
     "L01:leap": {"resume_leap": 0.9},
     "R01": _NO_PROGRESS,

@@ -57,6 +57,7 @@ TABLE: dict[str, Threshold] = {
     "P07.entropy": Threshold(0.05, _CHOSEN),
     "P07.std": Threshold(0.1, _CHOSEN),
     "P08.entropy": Threshold(0.95, _CHOSEN),
+    "P08.needless": Threshold(0.6, _CALIBRATED),
     "P09.growth": Threshold(1.3, _CALIBRATED),
     "P10.share": Threshold(0.3, _CHOSEN),
     # critic and gradients
@@ -65,6 +66,7 @@ TABLE: dict[str, Threshold] = {
     "V01.pool": Threshold(64, _CALIBRATED),
     "V02.variance": Threshold(1e-3, _CALIBRATED),
     "V03.bias": Threshold(0.5, _CHOSEN),
+    "V03.gross": Threshold(4.0, _CALIBRATED),
     "V04.large": Threshold(1e3, _CALIBRATED),
     "V04.normalized": Threshold(100.0, _CALIBRATED),
     "V04.small": Threshold(0.03, _CALIBRATED),
@@ -85,6 +87,7 @@ TABLE: dict[str, Threshold] = {
     "T02.reach": Threshold(4.5, _KNOWN_GOOD),
     "T02.seen": Threshold(1 / 3, _KNOWN_GOOD),
     "T02.episodes": Threshold(0.1, _CALIBRATED),
+    "T02.gross": Threshold(0.03, _KNOWN_GOOD),
     "T02.lambda": Threshold(0.5, _KNOWN_GOOD),
     "T02.far": Threshold(0.9995, _CHOSEN),
     # set-up

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from upswing.config import FIELDS, WORDS
+from upswing.doctor.measured import Figure, measured, often_wrong
 from upswing.explain.source import labels, terms
 from upswing.metrics import METRICS, Band
 
@@ -19,6 +20,22 @@ def facts(topic: str, lang: str) -> Rows:
     if topic in WORDS:
         return _setting(topic, said, words["unit"])
     return _metric(topic, said, words) if topic in METRICS else ()
+
+
+def figures(code: str, lang: str) -> Rows:
+    """Rows (label, value) with how often a rule was right in the doctor's benchmark; it says so where that is unknown."""
+    said, found = labels(lang)["text"], measured(code)
+    parts = (None, None) if found is None else found
+    names = ("measured_precision", "measured_recall")
+    rows = [(said[name], _measured(part, said)) for name, part in zip(names, parts, strict=True)]
+    return (*rows, (said["measured_so"], said["measured_soft"])) if code in often_wrong() else tuple(rows)
+
+
+def _measured(part: Figure | None, said: Mapping[str, str]) -> str:
+    if part is None:
+        return said["not_measured"]
+    numbers = {"value": 100 * part.value, "low": 100 * part.low, "high": 100 * part.high, "n": part.n}
+    return said["measured"].format(**numbers)
 
 
 def written(value: Any) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from upswing.config import WORDS
-from upswing.explain.facts import facts
+from upswing.explain.facts import facts, figures
 from upswing.explain.limits import filled
 from upswing.explain.source import entries, first_sentence, labels, reflow
 from upswing.metrics import METRICS
@@ -46,6 +46,7 @@ RECIPES: dict[str, tuple[tuple[str, str], ...]] = {
         ("causes", "list"),
         ("remedies", "list"),
         ("disprove", "text"),
+        ("measured", "facts"),
     ),
 }
 """What a page of each kind consists of, in reading order: a part, and the form it is shown in."""
@@ -160,6 +161,8 @@ def _body(topic: str, entry: dict[str, Any], key: str, lang: str) -> Any:
     """The body of one part, in the shape its form wants."""
     if key == "facts":
         return facts(topic, lang)
+    if key == "measured":
+        return figures(topic, lang)
     if key == "acts":
         return Flow(entry["place"], entry["acts"])
     if key == "equation":

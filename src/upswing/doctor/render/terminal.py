@@ -84,6 +84,7 @@ def panel(card: CardWords, said: Texts, width: int, brief: bool = False) -> Rend
     if not brief:
         body.append(labelled(said.words["disproof"], card.disproof))
         body.append(labelled(said.words["more"], card.read_on, "cyan"))
+        body.append(Text(card.measured, style=DIM))
     subtitle = Text(f" {' · '.join(part for part in (card.certainty, card.since) if part)} ", style=DIM)
     return Panel(
         Group(*body),

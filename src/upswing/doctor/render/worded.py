@@ -11,6 +11,7 @@ import numpy as np
 from upswing.doctor.case import Case
 from upswing.doctor.diagnose import Diagnosis
 from upswing.doctor.findings import Card, Change, Evidence, Finding, NotApplicable, NotChecked
+from upswing.doctor.measured import measured
 from upswing.doctor.returns import FALLEN
 from upswing.doctor.texts import Texts, fill, texts
 from upswing.view.numbers import count, number
@@ -65,7 +66,7 @@ class CardWords:
     disproof: str
     symptoms: tuple[tuple[str, str, str], ...]  # code, title, claim
     read_on: str
-    measured: str = ""
+    measured: str  # how often the rule is right
 
 
 def card_words(case: Case, card: Card, lang: str) -> CardWords:
@@ -94,7 +95,16 @@ def card_words(case: Case, card: Card, lang: str) -> CardWords:
         said.rules[card.code].disproof,
         tuple((s.code, said.rules[s.code].title, claim(s, said)) for s in card.symptoms),
         fill(said.words["try"], {"code": card.code}),
+        measured_words(card.code, said),
     )
+
+
+def measured_words(code: str, said: Texts) -> str:
+    """How often a rule was right in the benchmark."""
+    found = measured(code)
+    if found is None or found.precision is None:
+        return said.words["not_measured"]
+    return fill(said.words["measured"], {"precision": round(100 * found.precision.value)})
 
 
 def when_words(case: Case, change: Change | None, said: Texts) -> str:

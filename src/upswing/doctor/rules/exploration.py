@@ -15,6 +15,7 @@ from upswing.doctor.stats import median, smooth, theil_sen
 from upswing.doctor.thresholds import limit, origin
 
 ENTROPY, STD = "train/entropy_loss", "train/std"
+NEEDLESS = "needless"
 
 
 def relative_entropy(case: Case) -> tuple[np.ndarray, float] | None:
@@ -100,6 +101,8 @@ def entropy_stuck(case: Case) -> Outcome:
     relative = relative_entropy(case)
     if relative is None:
         return NotApplicable("P08", "continuous")
+    if needless := _needless(case, "P08"):
+        return needless
     values, _ = relative
     later = case.series.steps > 0.3 * budget(case.series)
     seen = np.isfinite(values) & later
@@ -118,11 +121,23 @@ def entropy_stuck(case: Case) -> Outcome:
     )
 
 
+def _needless(case: Case, code: str) -> Outcome | None:
+    """A finding where evaluations solve the task, but the random policy of training is far from it."""
+    share = case.returns.share_in_training
+    if share is None or share >= limit("P08.needless"):
+        return None
+    evidence = [Evidence("share_of_goal", share, "<", limit("P08.needless"), origin("P08.needless"))]
+    training, evaluation = case.returns.final, case.returns.evaluated
+    return found(case, code, WARN, 2.0, evidence, variant=NEEDLESS, training=training, evaluation=evaluation)
+
+
 def std_growing(case: Case) -> Outcome:
     """P09: a continuous policy becomes ever more random, and the return does not rise."""
     std = case.series.column(STD)
     if case.discrete is True:
         return NotApplicable("P09", "discrete")
+    if needless := _needless(case, "P09"):
+        return needless
     seen = np.isfinite(std) & (std > 0)
     if seen.sum() < 5:
         return NotChecked("P09", "not_logged", (STD,))

@@ -103,10 +103,11 @@ def value_bias(case: Case) -> Outcome:
     if stretch is None:
         return Passed("V03", (measured(case, tag, "V03.bias", "<"),))
     value = case.value_at(tag, stretch)
+    gross = case.stuck and abs(value) > limit("V03.gross") * limit("V03.bias")
     return found(
         case,
         "V03",
-        WARN if case.failed else INFO,
+        WARN if case.failed or gross else INFO,
         abs(value) / limit("V03.bias"),
         [measured(case, tag, "V03.bias", ">", stretch)],
         stretch,

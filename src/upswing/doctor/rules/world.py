@@ -231,9 +231,9 @@ def _horizon_against_episodes(
         return found(
             case,
             "T02",
-            WARN,
-            limit("T02.episodes") * length / reach,
-            evidence,
+            WARN if reach < limit("T02.gross") * length else INFO,
+            evidence=evidence,
+            excess=limit("T02.episodes") * length / reach,
             variant="short",
             reach=reach,
             length=length,

@@ -95,7 +95,8 @@ RULES = {
     "P08": RuleText(
         "Policy stays random",
         {
-            "": "After a third of the run the policy still acts at random: entropy at {share:.0%} of its maximum, and the return does not rise."
+            "": "After a third of the run the policy still acts at random: entropy at {share:.0%} of its maximum, and the return does not rise.",
+            "needless": "Without randomness the policy reaches {evaluation:.4g}, with it {training:.4g}: it acts far more at random than it needs to.",
         },
         "The best policy of this task is a random one.",
         "The policy prefers some actions over others.",
@@ -103,7 +104,8 @@ RULES = {
     "P09": RuleText(
         "Randomness grows",
         {
-            "": "The policy becomes more random instead of less: σ went from {start:.2g} to {end:.2g} while the return did not rise."
+            "": "The policy becomes more random instead of less: σ went from {start:.2g} to {end:.2g} while the return did not rise.",
+            "needless": "Without randomness the policy reaches {evaluation:.4g}, with it {training:.4g}: σ is far larger than it needs to be.",
         },
         "σ comes down by itself once the return rises.",
         "σ does not run away.",

@@ -129,5 +129,6 @@ WORDS = {
     "began": "{severity} {code}: {claim}",
     "try": "upswing explain {code}",
     "written_by": "written by",
-    "measured": "Measured on test runs: of 100 such findings, about {precision} were right; about {recall} of 100 such faults are found.",
+    "measured": "Of 100 such warnings on test runs, about {precision} were right.",
+    "not_measured": "How often this rule is right was not measured.",
 }

@@ -129,5 +129,6 @@ WORDS = {
     "began": "{severity} {code}：{claim}",
     "try": "upswing explain {code}",
     "written_by": "来源",
-    "measured": "在测试中：100 个这样的结论约有 {precision} 个正确；100 个这样的故障约能发现 {recall} 个。",
+    "measured": "在测试中，100 个这样的警告约有 {precision} 个正确。",
+    "not_measured": "这条规则的准确程度尚未测量。",
 }

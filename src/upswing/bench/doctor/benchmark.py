@@ -1,0 +1,98 @@
+"""The whole benchmark: train, judge, follow the advice, and gather the figures."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upswing.bench.doctor import rivals, sb3
+from upswing.bench.doctor.advice import Remedied, followed, remedied
+from upswing.bench.doctor.corpus import Run, Size, runs
+from upswing.bench.doctor.evaluate import in_parallel, judge_all
+from upswing.bench.doctor.figures import Headline, Judged, RuleFigures, headline, rule_figures
+from upswing.bench.doctor.tasks import REPORTING, TUNING
+from upswing.bench.doctor.verdicts import Verdict, doctor, first_seen, judges
+from upswing.bench.doctor.work import train_all
+from upswing.doctor.measured import LEAST_PRECISION
+from upswing.envs.workers import usable_cores
+
+Tell = Callable[[str], None]
+LEAST_WARNINGS = 3  # fewer say nothing about a rule
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything the benchmark found."""
+
+    size: Size
+    judged: Mapping[str, Sequence[Judged]]  # by judge; "doctor" speaks as the tuning half taught it
+    outcomes: Mapping[Run, Mapping[str, Any] | None]
+    rules: Mapping[str, RuleFigures]  # over all runs, before any rule was made to speak softly
+    tuned_soft: frozenset[str]  # rules that the tuning half shows to be wrong too often
+    soft: frozenset[str]  # rules that all runs show to be
+    remedied: Remedied
+    seen: Mapping[Run, float | None]  # harmed runs: the share of the run after which the doctor would have warned
+    foreign: Mapping[str, rivals.ForeignFigures]  # by judge, on Stable-Baselines3's logs
+
+    def figures(self, judge: str, half: str | None = None) -> Headline:
+        """The headline of a judge, over one half or over everything."""
+        return headline([each for each in self.judged[judge] if half is None or each.run.half == half])
+
+
+def benchmark(size: Size, folder: Path, tell: Tell, processes: int | None = None, foreign: bool = True) -> Results:
+    """The results of a benchmark whose trainings are kept in `folder`: one that was interrupted goes on."""
+    n = processes or usable_cores()
+    outcomes = train_all(runs(size), folder, _told(tell, "trained"), n)
+    tell("judging")
+    raw = judge_all(outcomes, folder, functools.partial(doctor, remarks_only=frozenset()), n)
+    rules = rule_figures(raw)
+    tuned_soft = wrong_too_often(rule_figures([each for each in raw if each.run.half == TUNING]))
+    tuned = functools.partial(doctor, remarks_only=tuned_soft)
+    judged: dict[str, Sequence[Judged]] = {"doctor": judge_all(outcomes, folder, tuned, n)}
+    judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
+    harmed = [each for each in judged["doctor"] if each.harmed]
+    again = dict.fromkeys(run for each in harmed if (run := followed(each)) is not None)
+    after = train_all(again, folder, _told(tell, "trained with the advice"), n)
+    tell("looking for the first sign")
+    seen = in_parallel(first_seen, [folder / each.run.name for each in harmed], n)
+    return Results(
+        size,
+        judged,
+        outcomes,
+        rules,
+        tuned_soft,
+        wrong_too_often(rules),
+        remedied([each for each in judged["doctor"] if each.run.half == REPORTING], outcomes, after),
+        dict(zip((each.run for each in harmed), seen, strict=True)),
+        _foreign(folder / "stable-baselines3", tuned, tell, n) if foreign else {},
+    )
+
+
+def wrong_too_often(rules: Mapping[str, RuleFigures]) -> frozenset[str]:
+    """The rules whose warnings are right in less than 80 % of the runs, where there were enough warnings to tell."""
+    return frozenset(
+        code
+        for code, found in rules.items()
+        if found.precision.n >= LEAST_WARNINGS and found.precision.value < LEAST_PRECISION
+    )
+
+
+def _foreign(
+    folder: Path, tuned: Callable[[Path], Verdict], tell: Tell, processes: int
+) -> Mapping[str, rivals.ForeignFigures]:
+    if importlib.util.find_spec("stable_baselines3") is None:
+        tell("Stable-Baselines3 is not installed: its logs are left out (pip install 'upswing[bench]')")
+        return {}
+    outcomes = rivals.train_sb3_all(sb3.names(), folder, _told(tell, "trained by Stable-Baselines3"), processes)
+    return {
+        name: rivals.foreign_figures(outcomes, rivals.judged_logs(outcomes, folder, judge, processes))
+        for name, judge in (judges() | {"doctor": tuned}).items()
+    }
+
+
+def _told(tell: Tell, what: str) -> Callable[[int, int, str], None]:
+    return lambda done, total, name: tell(f"{what} {done} of {total}: {name}")

@@ -1,0 +1,180 @@
+"""The faults of the benchmark: families with doses, what each is truly caused by, and in which half it counts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from upswing.bench.doctor import programs, worlds
+from upswing.bench.doctor.tasks import REPORTING, TUNING, Task
+from upswing.config import TrainConfig, derive
+from upswing.doctor.remedies import rescaled
+from upswing.envs.contract import VectorEnv
+from upswing.hooks import Hook
+
+Settings = Callable[[TrainConfig], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a training, and what a diagnosis should name."""
+
+    family: str
+    dose: str
+    half: str
+    causes: frozenset[str]  # keys of the doctor's causes; any of them is right
+    settings: Settings | None = None  # a fault that the configuration shows
+    world: Callable[[VectorEnv], worlds.World] | None = None  # one in the environment
+    program: Callable[[], Hook] | None = None  # one in the trainer
+    continuous_only: bool = False
+    compiled_only: bool = False  # too dear elsewhere
+    normalized_only: bool = False  # needs normalised observations
+    speed: bool = False  # it costs time, not return
+
+    @property
+    def name(self) -> str:
+        """family=dose."""
+        return f"{self.family}={self.dose}"
+
+    def suits(self, task: Task) -> bool:
+        """Whether `task` can have this fault."""
+        continuous = isinstance(_action_space(task.env), gymnasium.spaces.Box)
+        normalized = bool(task.config(0).normalize_obs)
+        return (
+            (continuous or not self.continuous_only)
+            and (task.compiled or not self.compiled_only)
+            and (normalized or not self.normalized_only)
+        )
+
+
+@functools.cache
+def _action_space(env: str) -> gymnasium.Space:
+    made = gymnasium.make(env)
+    space = made.action_space
+    made.close()
+    return space
+
+
+def _given(**settings: Any) -> Settings:
+    return lambda config: settings
+
+
+def _rate(factor: float) -> Settings:
+    return lambda config: {"learning_rate": rescaled(config.learning_rate, factor)}
+
+
+def _few_updates(iterations: int) -> Settings:
+    """As many environments as leave `iterations` updates of the budget, minibatches growing with them."""
+
+    def settings(config: TrainConfig) -> Mapping[str, Any]:
+        shape = derive(config)
+        pool = max(1, int(config.total_timesteps) // iterations)
+        batch = max(1, pool // shape.n_minibatches)
+        compiled = config.vectorization == "auto"
+        size = {"n_envs": max(1, pool // config.n_steps)} if compiled else {"n_steps": max(1, pool // config.n_envs)}
+        return {**size, "batch_size": batch, "n_minibatches": None}
+
+    return settings
+
+
+def _short_rollout(n_steps: int) -> Settings:
+    return lambda config: {"n_steps": n_steps, "batch_size": min(derive(config).batch_size, n_steps * config.n_envs)}
+
+
+def _log_std(value: float) -> Settings:
+    return lambda config: {"policy_kwargs": {**config.policy_kwargs, "log_std_init": value}}
+
+
+def _epochs(factor: int) -> Settings:
+    return lambda config: {"n_epochs": factor * config.n_epochs}
+
+
+def _entropy(factor: float, least: float) -> Settings:
+    return lambda config: {"ent_coef": max(least, factor * float(config.ent_coef))}  # type: ignore[arg-type]
+
+
+def _early_end(share: float) -> Settings:
+    def settings(config: TrainConfig) -> Mapping[str, Any]:
+        from upswing.doctor.remedies import start_of
+
+        return {"learning_rate": f"piecewise:0={start_of(config.learning_rate):g},{share:g}=1e-8"}
+
+    return settings
+
+
+def _family(name: str, half: str, causes: str, doses: Mapping[str, dict[str, Any]], **more: Any) -> list[Fault]:
+    return [Fault(name, dose, half, frozenset(causes.split()), **{**more, **how}) for dose, how in doses.items()]
+
+
+def _world(kind: Callable[..., worlds.World], **how: Any) -> dict[str, Any]:
+    return {"world": functools.partial(kind, **how)}
+
+
+FAULTS: tuple[Fault, ...] = (
+    # the tuning half
+    *_family("lr_high", TUNING, "lr_high", {k: {"settings": _rate(f)} for k, f in (("x3", 3), ("x10", 10), ("x30", 30))}),
+    *_family("gamma_low", TUNING, "gamma_low", {g: {"settings": _given(gamma=float(g))} for g in ("0.5", "0.8")}),
+    *_family("ent_high", TUNING, "ent_high", {
+        "x30": {"settings": _entropy(30, 0.1)}, "x300": {"settings": _entropy(300, 1.0)},
+    }),
+    *_family("reward_large", TUNING, "reward_large", {
+        "x1e4": _world(worlds.ScaledRewards, factor=1e4), "x100": _world(worlds.ScaledRewards, factor=100.0),
+    }),
+    *_family("obs_unscaled", TUNING, "obs_scale", {
+        "1000": _world(worlds.UnscaledObservations, widest=1e3), "1e5": _world(worlds.UnscaledObservations, widest=1e5),
+    }),
+    *_family("few_updates", TUNING, "few_updates batch_large", {
+        "4": {"settings": _few_updates(4)}, "10": {"settings": _few_updates(10)},
+    }),
+    *_family("limits_as_ends", TUNING, "time_limit_as_end", {"all": {"program": programs.LimitsAsEnds}}),
+    *_family("stale_log_probs", TUNING, "stale_log_prob", {
+        "1": {"program": functools.partial(programs.StaleLogProbs, 1)},
+        "4": {"program": functools.partial(programs.StaleLogProbs, 4)},
+    }),
+    *_family("clip_small", TUNING, "clip_small", {"0.005": {"settings": _given(clip_range=0.005)}}),
+    *_family("lambda_low", TUNING, "lambda_low", {"0": {"settings": _given(gae_lambda=0.0)}}),
+    *_family("std_large", TUNING, "std_large actions_unscaled", {"e^2.5": {"settings": _log_std(2.5)}}, continuous_only=True),
+    *_family("slow_env", TUNING, "env_heavy", {"1ms": _world(worlds.SlowWorld, seconds=1e-3)}, speed=True, compiled_only=True),
+    # the reporting half
+    *_family("lr_low", REPORTING, "lr_low", {"/30": {"settings": _rate(1 / 30)}, "/300": {"settings": _rate(1 / 300)}}),
+    *_family("epochs_many", REPORTING, "epochs_many", {"x8": {"settings": _epochs(8)}}),
+    *_family("adv_raw", REPORTING, "adv_raw", {"off": {"settings": _given(normalize_advantage=False)}}),
+    *_family("ends_bootstrapped", REPORTING, "ends_bootstrapped", {
+        "setting": {"settings": _given(bootstrap_terminations=True)}, "hidden": {"program": programs.EndsAsLimits},
+    }),
+    *_family("reward_small", REPORTING, "reward_small", {"x1e-4": _world(worlds.ScaledRewards, factor=1e-4)}),
+    *_family("reward_outliers", REPORTING, "reward_outliers reward_large", {
+        "1000": _world(worlds.RareHugeRewards, size=1e3, share=0.01),
+    }),
+    *_family("rewards_shuffled", REPORTING, "reward_unrelated", {"all": {"program": programs.ShuffledRewards}}),
+    *_family("actions_misplaced", REPORTING, "action_ignored reward_unrelated", {"all": _world(worlds.MisplacedActions)}),
+    *_family("actions_unscaled", REPORTING, "actions_unscaled std_large", {
+        "0.02": _world(worlds.UnscaledActions, factor=0.02),
+    }, continuous_only=True),
+    *_family("critic_detached", REPORTING, "critic_untrained", {
+        "hidden": {"program": programs.CriticLeftOut}, "vf_coef": {"settings": _given(vf_coef=0.0)},
+    }),
+    *_family("normalizer_frozen", REPORTING, "normalizer_frozen obs_scale", {
+        "first": {"program": functools.partial(programs.FrozenNormalizer, 1)},
+    }, normalized_only=True),
+    *_family("normalizer_moved", REPORTING, "normalizer_moved stale_log_prob", {
+        "x1.5": {"program": functools.partial(programs.NormalizerMoved, 1.5)},
+    }),
+    *_family("gamma_high", REPORTING, "gamma_high", {"0.9999": {"settings": _given(gamma=0.9999)}}),
+    *_family("rollout_short", REPORTING, "rollout_short rollout_small batch_small", {"4": {"settings": _short_rollout(4)}}),
+    *_family("ent_none", REPORTING, "ent_low", {"0": {"settings": _given(ent_coef=0.0)}}),
+    *_family("std_small", REPORTING, "std_small", {"e^-5": {"settings": _log_std(-5.0)}}, continuous_only=True),
+    *_family("target_kl_small", REPORTING, "target_kl_small", {"1e-4": {"settings": _given(target_kl=1e-4)}}),
+    *_family("clip_large", REPORTING, "clip_large", {"2": {"settings": _given(clip_range=2.0)}}),
+    *_family("critic_dominates", REPORTING, "critic_dominates", {"100": {"settings": _given(vf_coef=100.0)}}),
+    *_family("schedule_short", REPORTING, "schedule_short lr_low", {"0.1": {"settings": _early_end(0.1)}}),
+    *_family("slow_update", REPORTING, "update_work batch_tiny device", {
+        "20ms": {"program": functools.partial(programs.SlowUpdate, 0.02)},
+    }, speed=True, compiled_only=True),
+)  # fmt: skip
+
+BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -1,0 +1,143 @@
+"""Faults that sit in the environment: a vector environment around the real one, which sees its true returns."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from upswing.envs.contract import Episode, Observation, Step, VectorEnv
+
+
+class World:
+    """The environment as it is; faults override `observed`, `rewarded` or `acted`. `true_returns` are the real ones."""
+
+    def __init__(self, env: VectorEnv):
+        self.inner, self.n_envs = env, env.n_envs
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+        self.description = env.description
+        self.true_returns: list[float] = []
+        self._running = np.zeros(env.n_envs)
+        self.rng = np.random.default_rng(0)
+
+    def observed(self, obs: np.ndarray) -> np.ndarray:
+        """What the policy gets to see of observations [N, ...]."""
+        return obs
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        """The rewards [N] that the trainer gets."""
+        return rewards
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        """What the environments are given of the policy's actions [N] or [N, A]."""
+        return actions
+
+    def reset(self, seeds: list[int] | None = None) -> Observation:
+        """First observations of new episodes."""
+        self._running[:] = 0.0
+        return self.observed(np.array(self.inner.reset(seeds)))
+
+    def step(self, actions: np.ndarray) -> Step:
+        """The outcome of `actions`; episodes carry the sum of the rewards that were handed out."""
+        step = self.inner.step(self.acted(actions))
+        rewards = self.rewarded(np.array(step.rewards))
+        self._running += rewards
+        self.true_returns += [episode.ret for episode in step.episodes]
+        episodes = [self._told(episode) for episode in step.episodes]
+        self._running[step.terminated | step.truncated] = 0.0
+        final = None if step.final_obs is None else self.observed(np.array(step.final_obs))
+        obs = self.observed(np.array(step.obs))
+        return step._replace(obs=obs, rewards=rewards.astype(np.float32), final_obs=final, episodes=episodes)
+
+    def _told(self, episode: Episode) -> Episode:
+        return episode._replace(ret=float(self._running[episode.env]))
+
+    def get_state(self) -> dict[str, Any] | None:
+        """None: a fault cannot be resumed."""
+        return None
+
+    def set_state(self, state: dict[str, Any]) -> Observation:
+        """Never called, since there is no state."""
+        raise NotImplementedError
+
+    def render(self) -> np.ndarray | None:
+        """The real environment's picture."""
+        return self.inner.render()
+
+    def close(self) -> None:
+        """Close the real environment."""
+        self.inner.close()
+
+
+class ScaledRewards(World):
+    """Rewards multiplied by a constant."""
+
+    def __init__(self, env: VectorEnv, factor: float):
+        super().__init__(env)
+        self.factor = factor
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return rewards * self.factor
+
+
+class RareHugeRewards(World):
+    """A few rewards with a huge, meaningless amount on top."""
+
+    def __init__(self, env: VectorEnv, size: float, share: float):
+        super().__init__(env)
+        self.size, self.share = size, share
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        hit = self.rng.random(self.n_envs) < self.share
+        return rewards + hit * self.rng.choice([-self.size, self.size], self.n_envs)
+
+
+class UnscaledObservations(World):
+    """Features in units that differ by orders of magnitude."""
+
+    def __init__(self, env: VectorEnv, widest: float):
+        super().__init__(env)
+        space = env.observation_space
+        assert isinstance(space, gymnasium.spaces.Box)
+        n = int(np.prod(space.shape))
+        self.units = np.random.default_rng(n).permutation(np.geomspace(1.0, widest, n)).reshape(space.shape)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, space.shape, np.float32)
+
+    def observed(self, obs: np.ndarray) -> np.ndarray:
+        return (obs * self.units).astype(np.float32)
+
+
+class UnscaledActions(World):
+    """A space of actions far smaller than what a fresh policy draws: nearly every action lies at a bound."""
+
+    def __init__(self, env: VectorEnv, factor: float):
+        super().__init__(env)
+        space = env.action_space
+        assert isinstance(space, gymnasium.spaces.Box)
+        self.factor = factor
+        low, high = ((bound * factor).astype(np.float32) for bound in (space.low, space.high))
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        return np.clip(actions, self.action_space.low, self.action_space.high) / self.factor  # type: ignore[attr-defined]
+
+
+class MisplacedActions(World):
+    """Each environment is given another one's action."""
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        return np.roll(actions, 1, axis=0)
+
+
+class SlowWorld(World):
+    """Every step waits."""
+
+    def __init__(self, env: VectorEnv, seconds: float):
+        super().__init__(env)
+        self.seconds = seconds
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        time.sleep(self.seconds)
+        return actions
