@@ -279,12 +279,19 @@ def test_bands_by_hand(tmp_path, monkeypatch):
     assert bands(tmp_path) == Verdict(0, ())
 
 
-def test_zen_rl_speaks_of_the_same_log(tiny):
+@pytest.mark.filterwarnings("ignore")  # pandas warns of zen-rl's reader
+def test_zen_rl_is_given_what_it_would_read_itself(tiny):
     pytest.importorskip("zen")
-    from upswing.bench.doctor.verdicts import zen
+    from zen.ingest.tensorboard import load_run
 
-    folder, _ = tiny
-    assert zen(folder / "CartPole-v1.recipe.0").causes == ("lr_high", "lr_low", "clip_small")  # a return below 50
+    from upswing.bench.doctor.verdicts import scalars, zen
+
+    path = tiny[0] / "CartPole-v1.stale_log_probs=4.0"
+    own, given = load_run(str(path)), scalars(path)
+    assert own.keys() == given.keys()
+    for tag, pairs in own.items():
+        assert np.allclose(np.array(pairs, float), np.array(given[tag], float)), tag
+    assert "lr_low" in zen(path).causes  # its DEAD_RUN: a return below 50
 
 
 def test_advice_is_followed_in_order():

@@ -5,6 +5,7 @@ import pytest
 
 from doctor.made import POOL, continuous, episodes, flat, healthy, plateau
 from upswing.doctor.case import make_case
+from upswing.doctor.diagnose import diagnose
 from upswing.doctor.findings import ERROR, INFO, WARN, Finding, NotApplicable, NotChecked, Passed
 from upswing.doctor.rules import BY_CODE, RULES
 from upswing.doctor.rules.policy import clipped_share, implied_kl
@@ -364,3 +365,66 @@ def dataclass_replace(series, **changes):
     import dataclasses
 
     return dataclasses.replace(series, **changes)
+
+
+def test_P08_and_P09_see_that_the_policys_own_randomness_costs_the_return():
+    solved = {"settings": {"ent_coef": 1.0}, **plateau(60.0), "eval/mean_reward": 200.0}
+    world = {"n_actions": 2, "reward_threshold": 190.0}
+    grave = diagnose(healthy(environment=world, **solved))
+    assert [(card.code, card.causes[0].cause) for card in grave.grave] == [("P08", "ent_high")]
+    assert grave.grave[0].changes[0].new == 0.01
+    usual = diagnose(healthy(environment=world, **{**solved, "settings": {"ent_coef": 0.01}}))
+    assert not usual.grave  # nothing in the settings that would explain it: a remark
+    near = diagnose(healthy(environment=world, **{**solved, **plateau(150.0), "eval/mean_reward": 200.0}))
+    assert not any(card.code == "P08" for card in near.cards)
+    sigma = continuous() | solved | {"environment": {"n_actions": None, "continuous": True, "reward_threshold": 190.0}}
+    assert [card.code for card in diagnose(healthy(**sigma)).grave] == ["P09"]
+
+
+def test_a_task_is_not_solved_while_the_return_of_training_falls():
+    curve = lambda old: 200 - np.maximum(0.0, np.arange(len(old)) - 80) * 1.2  # noqa: E731
+    falling = {"ep_rew_mean": curve, "iteration_rew_mean": curve, "eval/mean_reward": 200.0}
+    world = {"n_actions": 2, "reward_threshold": 190.0}
+    assert make_case(healthy(environment=world, **falling)).returns.solved is False
+    standing = {**plateau(150.0), "eval/mean_reward": 200.0}
+    assert make_case(healthy(environment=world, **standing)).returns.solved is True
+
+
+def test_V03_warns_of_a_gross_bias_on_a_plateau():
+    found = {size: ask("V03", healthy(value_bias=size, **plateau())).severity for size in (1.0, 3.0)}
+    assert found == {1.0: "info", 3.0: "warn"}
+
+
+def test_rules_that_were_wrong_too_often_speak_in_remarks():
+    series = healthy(approx_kl=0.2, clip_fraction=0.7, **flat())
+    loud, soft = diagnose(series, remarks_only=()), diagnose(series, remarks_only={"P01"})
+    assert "P01" in {card.code for card in loud.grave}
+    findings = [f for card in soft.cards for f in (card.finding, *card.symptoms) if f.code == "P01"]
+    assert [finding.severity for finding in findings] == ["info"]
+
+
+def test_P08_sees_a_run_that_ends_nearly_random_although_its_return_rises():
+    def entropy(level, fall=0.0):
+        return {"entropy_loss": lambda old: -np.log(2) * (level - fall * np.linspace(0, 1, len(old)))}
+
+    found = ask("P08", healthy(**entropy(0.92)))
+    assert (found.variant, found.severity, found.demotable) == ("end", WARN, False)
+    assert isinstance(ask("P08", healthy(**entropy(0.99, fall=0.1))), Passed)  # still becoming less so
+    assert isinstance(ask("P08", healthy(**entropy(0.8))), Passed)
+    assert isinstance(ask("P08", healthy(**entropy(0.92)), live=True), Passed)  # who knows what is to come
+
+
+def test_V01_warns_of_a_critic_that_never_foresaw_anything_unless_the_return_is_capped():
+    blind = {"explained_variance": lambda old: 0.02 * np.sin(np.arange(len(old)))}
+    assert ask("V01", healthy(**blind, **plateau())).severity == WARN
+    seen_once = {"explained_variance": lambda old: np.where(np.arange(len(old)) < 30, 0.5, 0.0)}
+    assert ask("V01", healthy(**seen_once, **plateau())).severity == INFO
+    top = episodes(np.minimum(500.0, 20.0 + 5.0 * np.arange(900)), 100)
+    assert ask("V01", healthy(**blind, **plateau(), episodes=top)).severity == INFO
+
+
+def test_an_adaptive_rate_is_no_odd_setting():
+    from upswing.doctor.causes import CAUSES
+
+    case = make_case(healthy(settings={"learning_rate": "adaptive:1e-3"}, learning_rate=1e-2))
+    assert CAUSES["lr_high"].plausible(case) < 0.5

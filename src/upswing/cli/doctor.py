@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def _doctor(
     ignore: tuple[str, ...],
     benchmark: bool,
     quick: bool,
+    judge_only: bool,
     work: Path | None,
     output: Path | None,
     figures: Path | None,
@@ -81,9 +83,11 @@ def _doctor(
     """
     if benchmark:
         judging = bool(path or html or columns or given or config_file or ignore or full)
-        return _benchmark(judging, as_json, quick, work, output, figures)
-    if quick or work or output or figures:
-        raise ConfigError("--quick, --work, --output and --figures belong to --benchmark: add it, or leave them out.")
+        return _benchmark(judging, as_json, quick, judge_only, work, output, figures)
+    if quick or judge_only or work or output or figures:
+        raise ConfigError(
+            "--quick, --judge-only, --work, --output and --figures belong to --benchmark: add it, or leave them out."
+        )
     from upswing.doctor.diagnose import diagnose
     from upswing.view.words import language
 
@@ -112,7 +116,13 @@ def _doctor(
 
 
 def _benchmark(
-    judging: bool, as_json: bool, quick: bool, work: Path | None, output: Path | None, figures: Path | None
+    judging: bool,
+    as_json: bool,
+    quick: bool,
+    judge_only: bool,
+    work: Path | None,
+    output: Path | None,
+    figures: Path | None,
 ) -> int:
     """Train with and without faults, and say how often the doctor was right."""
     if judging:
@@ -120,7 +130,8 @@ def _benchmark(
     from upswing.bench.doctor.command import run_benchmark
 
     folder = work or Path("runs") / ("doctor-benchmark-quick" if quick else "doctor-benchmark")
-    found = run_benchmark(folder, lambda line: click.echo(line, err=True), quick=quick, output=output, figures=figures)
+    tell = functools.partial(click.echo, err=True)
+    found = run_benchmark(folder, tell, quick=quick, output=output, figures=figures, train=not judge_only)
     if as_json:
         print_json(found)
         return 0
@@ -200,6 +211,9 @@ doctor = click.RichCommand(
             help="Measure how often the doctor is right: train hundreds of runs with and without faults. Takes an hour.",
         ),
         click.RichOption(["--quick"], is_flag=True, panel=BENCHMARK, help="Two tasks and four faults: a few minutes."),
+        click.RichOption(
+            ["--judge-only"], is_flag=True, panel=BENCHMARK, help="Train nothing: judge the trainings that are there."
+        ),
         click.RichOption(
             ["--work"],
             type=click.Path(path_type=Path, file_okay=False),

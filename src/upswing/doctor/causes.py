@@ -16,7 +16,7 @@ from upswing.doctor import remedies
 from upswing.doctor.case import Case
 from upswing.doctor.findings import Change
 from upswing.doctor.returns import FLAT
-from upswing.doctor.rules.policy import target_kl
+from upswing.doctor.rules.policy import adaptive_parts, target_kl
 from upswing.doctor.rules.value import target_variance
 from upswing.doctor.rules.world import episode_length
 from upswing.doctor.shape import budget, mean_rate, shape_of
@@ -79,6 +79,8 @@ def start_rate(case: Case) -> float | None:
 
 
 def _rate_high(case: Case) -> float | None:
+    if adaptive_parts(case) is not None:
+        return 0.4  # it finds its own size, whatever that is
     return along(start_rate(case), (1e-4, 0.1), (3e-4, 0.3), (1e-3, 0.5), (3e-3, 0.8), (1e-2, 0.95), (3e-2, 0.99))
 
 

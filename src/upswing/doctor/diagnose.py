@@ -32,7 +32,7 @@ from upswing.doctor.readers import read_series
 from upswing.doctor.returns import PLATEAU, RISING
 from upswing.doctor.rules import BY_CODE, RULES, Rule
 from upswing.doctor.rules.exploration import NEEDLESS
-from upswing.doctor.rules.outcome import same_returns
+from upswing.doctor.rules.outcome import capped, same_returns
 from upswing.doctor.series import Series
 from upswing.doctor.thresholds import limit
 
@@ -150,8 +150,8 @@ def sharpened(case: Case, finding: Finding) -> Finding:
     """
     if finding.code != "R01" or finding.severity != INFO or case.live or case.returns.solved:
         return finding
-    if case.returns.solved is None and same_returns(case) >= limit("R04.share"):
-        return finding  # every episode ends alike: most likely there is no more to reach
+    if case.returns.solved is None and (capped(case) or same_returns(case) >= limit("R04.share")):
+        return finding  # most episodes end alike: most likely there is no more to reach
     return dataclasses.replace(finding, severity=WARN) if odd_settings(case, finding) else finding
 
 

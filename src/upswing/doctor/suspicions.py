@@ -57,6 +57,10 @@ TABLE: dict[str, dict[str, float]] = {
         "critic_dominates": 0.5, "no_advantage": 0.3, "clip_small": 0.3, "rollout_short": 0.3, "adv_raw": 0.3, "obs_scale": 0.3,
         "gamma_low": 0.3, "target_kl_small": 0.3,
     },
+    "P08:end": {
+        "ent_high": 0.8, "lr_low": 0.5, "clip_small": 0.4, "reward_unrelated": 0.4, "target_kl_small": 0.3, "sparse_reward": 0.3,
+        "few_updates": 0.3, "obs_scale": 0.3, "critic_untrained": 0.3,
+    },
     "P08:needless": {"ent_high": 0.9},
     "P09:needless": {"ent_high": 0.9, "std_large": 0.7},
     "P09": {"ent_high": 0.8, "actions_unscaled": 0.5, "reward_unrelated": 0.4, "lr_high": 0.3, "rollout_short": 0.2, "gamma_low": 0.2},

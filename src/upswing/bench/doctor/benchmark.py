@@ -34,7 +34,8 @@ class Results:
     rules: Mapping[str, RuleFigures]  # over all runs, before any rule was made to speak softly
     tuned_soft: frozenset[str]  # rules that the tuning half shows to be wrong too often
     soft: frozenset[str]  # rules that all runs show to be
-    remedied: Remedied
+    remedied: Remedied  # in the reporting half
+    remedied_all: Remedied
     seen: Mapping[Run, float | None]  # harmed runs: the share of the run after which the doctor would have warned
     foreign: Mapping[str, rivals.ForeignFigures]  # by judge, on Stable-Baselines3's logs
 
@@ -43,10 +44,15 @@ class Results:
         return headline([each for each in self.judged[judge] if half is None or each.run.half == half])
 
 
-def benchmark(size: Size, folder: Path, tell: Tell, processes: int | None = None, foreign: bool = True) -> Results:
-    """The results of a benchmark whose trainings are kept in `folder`: one that was interrupted goes on."""
+def benchmark(
+    size: Size, folder: Path, tell: Tell, processes: int | None = None, foreign: bool = True, train: bool = True
+) -> Results:
+    """The results of a benchmark whose trainings are kept in `folder`: one that was interrupted goes on.
+
+    Without `train`, the results as far as trainings are there.
+    """
     n = processes or usable_cores()
-    outcomes = train_all(runs(size), folder, _told(tell, "trained"), n)
+    outcomes = train_all(runs(size), folder, _told(tell, "trained"), n, train)
     tell("judging")
     raw = judge_all(outcomes, folder, functools.partial(doctor, remarks_only=frozenset()), n)
     rules = rule_figures(raw)
@@ -56,7 +62,8 @@ def benchmark(size: Size, folder: Path, tell: Tell, processes: int | None = None
     judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
     harmed = [each for each in judged["doctor"] if each.harmed]
     again = dict.fromkeys(run for each in harmed if (run := followed(each)) is not None)
-    after = train_all(again, folder, _told(tell, "trained with the advice"), n)
+    after = train_all(again, folder, _told(tell, "trained with the advice"), n, train)
+    treated = [each for each in harmed if (run := followed(each)) is None or run in after]
     tell("looking for the first sign")
     seen = in_parallel(first_seen, [folder / each.run.name for each in harmed], n)
     return Results(
@@ -66,9 +73,10 @@ def benchmark(size: Size, folder: Path, tell: Tell, processes: int | None = None
         rules,
         tuned_soft,
         wrong_too_often(rules),
-        remedied([each for each in judged["doctor"] if each.run.half == REPORTING], outcomes, after),
+        remedied([each for each in treated if each.run.half == REPORTING], outcomes, after),
+        remedied(treated, outcomes, after),
         dict(zip((each.run for each in harmed), seen, strict=True)),
-        _foreign(folder / "stable-baselines3", tuned, tell, n) if foreign else {},
+        _foreign(folder / "stable-baselines3", tuned, tell, n, train) if foreign else {},
     )
 
 
@@ -82,12 +90,13 @@ def wrong_too_often(rules: Mapping[str, RuleFigures]) -> frozenset[str]:
 
 
 def _foreign(
-    folder: Path, tuned: Callable[[Path], Verdict], tell: Tell, processes: int
+    folder: Path, tuned: Callable[[Path], Verdict], tell: Tell, processes: int, train: bool
 ) -> Mapping[str, rivals.ForeignFigures]:
     if importlib.util.find_spec("stable_baselines3") is None:
         tell("Stable-Baselines3 is not installed: its logs are left out (pip install 'upswing[bench]')")
         return {}
-    outcomes = rivals.train_sb3_all(sb3.names(), folder, _told(tell, "trained by Stable-Baselines3"), processes)
+    which = sb3.names() if train else sb3.done(folder)
+    outcomes = rivals.train_sb3_all(which, folder, _told(tell, "trained by Stable-Baselines3"), processes)
     return {
         name: rivals.foreign_figures(outcomes, rivals.judged_logs(outcomes, folder, judge, processes))
         for name, judge in (judges() | {"doctor": tuned}).items()

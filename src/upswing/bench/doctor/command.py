@@ -22,10 +22,11 @@ def run_benchmark(
     output: Path | None = None,
     figures: Path | None = None,
     processes: int | None = None,
+    train: bool = True,
 ) -> dict[str, Any]:
-    """The headline as JSON values. Writes the page to `output` and the rules' figures to `figures` where given."""
+    """The headline as JSON values, without `train` of what is trained already. Writes the page to `output` and the rules' figures to `figures` where given."""
     command = "upswing doctor --benchmark" + (" --quick" if quick else "")
-    results = benchmark(QUICK if quick else WHOLE, folder, tell, processes, foreign=not quick)
+    results = benchmark(QUICK if quick else WHOLE, folder, tell, processes, foreign=not quick, train=train)
     if output is not None:
         replace_file(output, page(results, command).encode())
     if figures is not None:

@@ -52,6 +52,9 @@ class Run:
     changes: tuple[tuple[str, Any], ...] = ()  # a remedy on top
     mended: bool = False  # the fault itself taken away, as a remedy
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # a change can be a table, which has no hash of its own
+
     @property
     def name(self) -> str:
         """The folder's name."""

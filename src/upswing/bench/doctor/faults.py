@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
-
 from upswing.bench.doctor import programs, worlds
 from upswing.bench.doctor.tasks import REPORTING, TUNING, Task
 from upswing.config import TrainConfig, derive
@@ -42,21 +40,12 @@ class Fault:
 
     def suits(self, task: Task) -> bool:
         """Whether `task` can have this fault."""
-        continuous = isinstance(_action_space(task.env), gymnasium.spaces.Box)
         normalized = bool(task.config(0).normalize_obs)
         return (
-            (continuous or not self.continuous_only)
+            (task.continuous or not self.continuous_only)
             and (task.compiled or not self.compiled_only)
             and (normalized or not self.normalized_only)
         )
-
-
-@functools.cache
-def _action_space(env: str) -> gymnasium.Space:
-    made = gymnasium.make(env)
-    space = made.action_space
-    made.close()
-    return space
 
 
 def _given(**settings: Any) -> Settings:

@@ -92,6 +92,11 @@ def names() -> list[tuple[str, str, int]]:
     ]
 
 
+def done(folder: Path) -> list[tuple[str, str, int]]:
+    """Those of `names` that are trained already."""
+    return [which for which in names() if (folder / "sb3.{}.{}.{}".format(*which) / OUTCOME).is_file()]
+
+
 def train_sb3(which: tuple[str, str, int], folder: Path) -> dict[str, Any]:
     """What a training of Stable-Baselines3 came to; its logs are in `folder`. One that is done is not done again."""
     env, name, seed = which

@@ -28,6 +28,7 @@ class Task:
     settings: Mapping[str, Any]
     preset: bool = False  # the settings lie over the published recipe
     compiled: bool = False  # trains in a second or two
+    continuous: bool = False  # actions
     faults: str = ALL
 
     def config(self, seed: int) -> TrainConfig:
@@ -47,6 +48,7 @@ TASKS: dict[str, Task] = {
         Task(
             "Pendulum-v1", TUNING, -300.0,
             {"total_timesteps": 140_000, "n_envs": 4, "n_steps": 1024, "gamma": 0.9, "learning_rate": 1e-3},
+            continuous=True,
             compiled=True,
         ),
         Task(
@@ -55,6 +57,7 @@ TASKS: dict[str, Task] = {
                 "total_timesteps": 60_000, "n_envs": 4, "n_steps": 256, "batch_size": 128, "normalize_obs": True,
                 "normalize_reward": True, "learning_rate": "linear:0.001",
             },
+            continuous=True,
             faults=FEW,
         ),
         Task(
@@ -73,6 +76,7 @@ TASKS: dict[str, Task] = {
                 "total_timesteps": 150_000, "n_envs": 8, "n_steps": 256, "batch_size": 256, "gamma": 0.999,
                 "normalize_obs": True, "normalize_reward": True, "policy_kwargs": {"log_std_init": 1.0},
             },
+            continuous=True,
             compiled=True,
             faults=OWN,
         ),
@@ -82,6 +86,7 @@ TASKS: dict[str, Task] = {
                 "total_timesteps": 80_000, "n_envs": 4, "n_steps": 256, "batch_size": 128, "normalize_obs": True,
                 "normalize_reward": True, "learning_rate": "linear:0.001",
             },
+            continuous=True,
             faults=FEW,
         ),
         Task(
@@ -90,6 +95,7 @@ TASKS: dict[str, Task] = {
                 "total_timesteps": 80_000, "n_envs": 8, "n_steps": 128, "batch_size": 128, "normalize_obs": True,
                 "normalize_reward": True, "learning_rate": 1e-3,
             },
+            continuous=True,
             faults=FEW,
         ),
     )

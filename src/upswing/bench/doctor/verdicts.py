@@ -14,6 +14,7 @@ import numpy as np
 from upswing.doctor.diagnose import Diagnosis, diagnose
 from upswing.doctor.findings import INFO
 from upswing.doctor.readers import read_series
+from upswing.doctor.readers.events import PATTERN, read_events
 from upswing.doctor.series import Series
 from upswing.doctor.stats import median
 
@@ -157,11 +158,19 @@ ZEN_CAUSES = {
 def zen(path: Path) -> Verdict:
     """The verdict of zen-rl on the run's TensorBoard log."""
     from zen.detect.rules import detect
-    from zen.ingest.tensorboard import load_run
     from zen.vlak import group, rank
 
-    modes = [issue["mode"] for issue in group(rank(detect(load_run(str(path)))))]
+    modes = [issue["mode"] for issue in group(rank(detect(scalars(path))))]
     return Verdict(len(modes), tuple(dict.fromkeys(cause for mode in modes for cause in ZEN_CAUSES[mode])))
+
+
+def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The (step, value) pairs of each tag in the event files at `path`: what zen-rl's own, much slower reader gives."""
+    table = read_events(sorted(path.glob(PATTERN)))
+    return {
+        tag: list(zip(column.steps.tolist(), column.values.tolist(), strict=True))
+        for tag, column in table.scalars.items()
+    }
 
 
 def judges() -> dict[str, Callable[[Path], Verdict]]:

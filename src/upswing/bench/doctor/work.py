@@ -15,18 +15,30 @@ from upswing.envs.workers import usable_cores
 
 
 def train_all(
-    todo: Iterable[Run], folder: Path, tell: Callable[[int, int, str], None], processes: int | None = None
+    todo: Iterable[Run],
+    folder: Path,
+    tell: Callable[[int, int, str], None],
+    processes: int | None = None,
+    train: bool = True,
 ) -> dict[Run, dict[str, Any] | None]:
-    """The outcome of each run, None for one that could not be trained. `tell` hears how many of how many are done."""
+    """The outcome of each run, None for one that could not be trained. `tell` hears how many of how many are done.
+
+    Without `train`, the outcomes of those that are done already.
+    """
     todo = list(todo)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [run for run in todo if not (folder / run.name / OUTCOME).is_file()]
+    missing = {run for run in todo if not (folder / run.name / OUTCOME).is_file()}
     outcomes: dict[Run, dict[str, Any] | None] = {run: train_run(run, folder) for run in todo if run not in missing}
-    if not missing:
+    if not missing or not train:
+        return outcomes
+    done, n = len(outcomes), processes or usable_cores()
+    if n == 1:
+        for run in (run for run in todo if run in missing):
+            outcomes[run], done = train_run(run, folder), done + 1
+            tell(done, len(todo), run.name)
         return outcomes
     context = multiprocessing.get_context("spawn")
-    done = len(outcomes)
-    with ProcessPoolExecutor(processes or usable_cores(), context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(n, context, initializer=_one_thread) as pool:
         waiting = {pool.submit(train_run, run, folder): run for run in missing}
         for future in as_completed(waiting):
             run, done = waiting[future], done + 1

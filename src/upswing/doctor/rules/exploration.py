@@ -106,10 +106,9 @@ def entropy_stuck(case: Case) -> Outcome:
     values, _ = relative
     later = case.series.steps > 0.3 * budget(case.series)
     seen = np.isfinite(values) & later
-    if not seen.any() or not share_true(values > limit("P08.entropy"), seen) > 0.7:
-        return Passed("P08")
-    if case.rising or case.returns.solved:
-        return Passed("P08")
+    stuck = not case.rising and not case.returns.solved
+    if not (stuck and seen.any() and share_true(values > limit("P08.entropy"), seen) > 0.7):
+        return _random_to_the_end(case, values) or Passed("P08")
     value = median(values[seen])
     return found(
         case,
@@ -119,6 +118,18 @@ def entropy_stuck(case: Case) -> Outcome:
         [Evidence("relative_entropy", value, ">", limit("P08.entropy"), origin("P08.entropy"))],
         share=value,
     )
+
+
+def _random_to_the_end(case: Case, values: np.ndarray) -> Outcome | None:
+    """A finding where a run that is over still acts nearly at random, and had stopped to become less so."""
+    known = values[np.isfinite(values)]
+    if case.live or case.returns.solved or len(known) < 40:
+        return None
+    before, end = median(known[len(known) // 2 : 3 * len(known) // 4]), median(known[3 * len(known) // 4 :])
+    if not (end > limit("P08.end") and before - end < limit("P08.still")):
+        return None
+    evidence = [Evidence("relative_entropy", end, ">", limit("P08.end"), origin("P08.end"))]
+    return found(case, "P08", WARN, 1.5, evidence, variant="end", demotable=False, share=end)
 
 
 def _needless(case: Case, code: str) -> Outcome | None:
@@ -179,7 +190,7 @@ def action_saturated(case: Case) -> Outcome:
     return found(
         case,
         "P10",
-        WARN if case.failed or (case.stuck and value > 2 * limit("P10.share")) else INFO,
+        WARN if case.failed else INFO,  # the best actions of a task may lie at its bounds
         value / limit("P10.share"),
         [measured(case, tag, "P10.share", ">", stretch)],
         stretch,

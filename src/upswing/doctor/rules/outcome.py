@@ -176,6 +176,12 @@ def same_returns(case: Case) -> float:
     return float((np.abs(recent - usual) <= 1e-9 * max(1.0, abs(usual))).mean())
 
 
+def capped(case: Case) -> bool:
+    """Whether half of the recent episodes have the same, highest return: most likely there is no more to reach."""
+    recent = recent_returns(case)
+    return len(recent) >= 5 and same_returns(case) >= 0.5 and median(recent) >= float(np.nanmax(recent)) - 1e-9
+
+
 def no_signal(case: Case) -> Outcome:
     """R04: nearly all episodes end with the same return: there is nothing to learn from."""
     same = same_returns(case)

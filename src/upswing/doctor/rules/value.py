@@ -17,6 +17,7 @@ from upswing.doctor.findings import (
     Passed,
 )
 from upswing.doctor.returns import FALLEN
+from upswing.doctor.rules.outcome import capped
 from upswing.doctor.rules.rule import Rule, found, measured, share_true
 from upswing.doctor.stats import jitter, median, smooth, spread
 from upswing.doctor.thresholds import limit, origin
@@ -61,7 +62,7 @@ def ev_bad(case: Case) -> Outcome:
         if stretch is None:
             continue
         value = median(masked[stretch.onset : stretch.end + 1])
-        harmful = case.failed or (variant == "negative" and case.stuck)
+        harmful = case.failed or (case.stuck and (variant == "negative" or _never(case, masked)))
         if not harmful and (variant == "low" or case.returns.solved):
             return found(case, "V01", INFO, 1.0, [measured(case, EV, name, "<", stretch)], stretch, variant, ev=value)
         return found(
@@ -75,6 +76,13 @@ def ev_bad(case: Case) -> Outcome:
             ev=value,
         )
     return Passed("V01", (measured(case, EV, "V01.low", ">"),))
+
+
+def _never(case: Case, explained: np.ndarray) -> bool:
+    """Whether the critic has never, over a whole run, foreseen anything."""
+    smoothed = smooth(explained, 5)[case.warm :]
+    blind = case.n >= 20 and np.isfinite(smoothed).any() and float(np.nanmax(smoothed)) < limit("V01.never")
+    return blind and not capped(case)
 
 
 def ev_undefined(case: Case) -> Outcome:
@@ -103,7 +111,7 @@ def value_bias(case: Case) -> Outcome:
     if stretch is None:
         return Passed("V03", (measured(case, tag, "V03.bias", "<"),))
     value = case.value_at(tag, stretch)
-    gross = case.stuck and abs(value) > limit("V03.gross") * limit("V03.bias")
+    gross = case.stuck and abs(value) > limit("V03.gross") * limit("V03.bias") and not capped(case)
     return found(
         case,
         "V03",

@@ -96,6 +96,7 @@ RULES = {
         "Policy stays random",
         {
             "": "After a third of the run the policy still acts at random: entropy at {share:.0%} of its maximum, and the return does not rise.",
+            "end": "To the end of the run the policy acts nearly at random: entropy at {share:.0%} of its maximum, and it no longer falls.",
             "needless": "Without randomness the policy reaches {evaluation:.4g}, with it {training:.4g}: it acts far more at random than it needs to.",
         },
         "The best policy of this task is a random one.",
