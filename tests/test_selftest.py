@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from upswing.engine import torch_engine
+from upswing.engine import learner
 from upswing.selftest import run_selftest
 
 
@@ -19,27 +19,27 @@ def failures():
 
 
 def test_a_broken_critic_fails_from_the_first_probe_on(monkeypatch):
-    monkeypatch.setattr(torch_engine, "value_loss", lambda values, old, returns, clip: 0 * values.mean())
+    monkeypatch.setattr(learner, "value_loss", lambda values, old, returns, clip: 0 * values.mean())
     assert failures()[0] == "ConstantReward"
 
 
 def test_no_discounting_fails_the_probe_of_discounting(monkeypatch):
-    right = torch_engine.gae
-    monkeypatch.setattr(torch_engine, "gae", lambda *args: right(*args[:6], 1.0, *args[7:]))
+    right = learner.gae
+    monkeypatch.setattr(learner, "gae", lambda *args: right(*args[:6], 1.0, *args[7:]))
     assert failures() == ["RewardLater"]
 
 
 def test_a_policy_that_does_not_learn_fails_the_probes_of_actions(monkeypatch):
-    monkeypatch.setattr(torch_engine, "policy_loss", lambda log_ratio, advantages, clip: 0 * log_ratio.mean())
+    monkeypatch.setattr(learner, "policy_loss", lambda log_ratio, advantages, clip: 0 * log_ratio.mean())
     assert set(failures()) <= {"RightAction", "RightAnswer"}
     assert failures()
 
 
 def test_advantages_of_the_wrong_rows_fail_only_where_observations_matter(monkeypatch):
-    right = torch_engine.policy_loss
+    right = learner.policy_loss
 
     def shuffled(log_ratio, advantages, clip):
         return right(log_ratio, advantages[torch.randperm(len(advantages))], clip)
 
-    monkeypatch.setattr(torch_engine, "policy_loss", shuffled)
+    monkeypatch.setattr(learner, "policy_loss", shuffled)
     assert "RightAnswer" in failures()
