@@ -10,13 +10,19 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 COMPLETE := $(VENV)/.complete
 
-.PHONY: train test lint returns equivalence bench bench-micro pictures clean
+.PHONY: train test lint compiled returns equivalence bench bench-micro pictures clean
 
 train: $(INSTALLED)
 	$(BIN)/upswing train CartPole-v1
 
-test: lint
-	$(BIN)/python -m pytest -n 2
+test: $(COMPLETE)
+	@$(MAKE) --no-print-directory -j2 lint compiled
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# kernels are compiled once, here, while the other core checks style and types
+compiled: $(COMPLETE)
+	@$(BIN)/upswing train CartPole-v1 --total-timesteps 64 --quiet --name first --out-dir $$(mktemp -d) >/dev/null
+	@$(BIN)/upswing selftest >/dev/null
 
 lint: $(COMPLETE)
 	$(BIN)/ruff check .
@@ -33,7 +39,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(COMPLETE): $(INSTALLED)
 	@echo "Installing every extra, for the tests, which takes a few minutes."
-	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,envpool,maniskill,mujoco,sc2,sweep,cluster,dev]'
+	@$(PIP) --constraint constraints.txt --editable '.[atari,box2d,envpool,maniskill,mujoco,sc2,sweep,dev]'
 	@$(PIP) --no-deps pysc2==4.0.0  # what it asks for would replace pygame-ce by an older pygame
 	@touch $@
 
