@@ -253,3 +253,17 @@ def test_training_in_a_worker(tmp_path):
     assert metrics["rollout/ep_len_mean"][-1] == metrics["eval/episode_len"][-1] == 4.0
     assert metrics["eval/return"][-1] == pytest.approx(4 * metrics["eval/reward"][-1], rel=1e-6)
     assert metrics["eval/success_once"][-1] == metrics["eval/success_at_end"][-1] == 0.0
+
+
+@needs_maniskill
+def test_a_picture_where_there_is_a_driver():
+    from upswing.envs.maniskill.renderer import can_draw
+
+    if not can_draw():
+        pytest.skip("there is no Vulkan driver: see docs/maniskill.md")
+    env = scene(render_mode="rgb_array")
+    env.reset(seed=0)
+    picture = env.render()
+    assert (picture.shape, picture.dtype) == ((512, 512, 3), np.uint8)
+    assert picture.std() > 20  # something is to be seen
+    env.close()
