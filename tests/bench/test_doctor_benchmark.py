@@ -113,10 +113,19 @@ def test_rule_figures_by_hand():
         _judged("gamma_low=0.8", True, 0, (), (remark,)),  # found, but no warning
         _judged("gamma_low=0.8", True, 0),  # missed
         _judged("recipe", False, 1, (), (t02,)),  # wrong
-        _judged("ent_high=x30", True, 1, (), (t02,)),  # wrong: another fault
+        _judged("ent_high=x30", True, 1, (), (t02,)),  # right that something is wrong, blaming another fault
     ])["T02"]  # fmt: skip
-    assert found.precision == Share(1, 3)
+    assert (found.precision, found.blamed) == (Share(2, 3), Share(1, 3))
     assert found.recall == Share(2, 3)
+
+
+def test_a_bug_is_one_whether_it_does_harm_or_not():
+    b02 = Said("B02", True, ("stale_log_prob",))
+    found = rule_figures([
+        _judged("stale_log_probs=4", False, 1, (), (b02,)),
+        _judged("gamma_low=0.5", True, 1, (), (b02,)),
+    ])["B02"]  # fmt: skip
+    assert found.precision == Share(1, 2)
 
 
 def test_rules_are_made_for_the_causes_they_suspect_most():
@@ -306,6 +315,8 @@ def test_advice_is_followed_in_order():
     other = followed(judged("stale_log_probs=4", Advice("mask_bug"), Advice("lr_high", "learning_rate", 1e-4)))
     assert not other.mended and other.config().learning_rate == 1e-4
     assert followed(judged("gamma_low=0.5", Advice("mask_bug"))) is None
+    dear = (Advice("few_updates", "total_timesteps", 10_000_000), Advice("lr_low", "learning_rate", 1e-3))
+    assert followed(judged("gamma_low=0.5", *dear)).config().learning_rate == 1e-3
 
 
 def test_remedied_by_hand():

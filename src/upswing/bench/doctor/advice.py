@@ -11,6 +11,7 @@ from upswing.bench.doctor.evaluate import Outcomes, finals, first_return
 from upswing.bench.doctor.figures import Judged, Share, share
 from upswing.bench.doctor.training import with_changes
 
+DEAREST = 4  # times the budget that following an advice may cost
 IMPROVED, RECOVERED = 0.05, 0.5
 """Improved: better by 5 % of what the healthy recipe gains. Recovered: by half of what was lost."""
 
@@ -20,10 +21,12 @@ def followed(each: Judged) -> Run | None:
 
     Causes are gone through in their order, as a reader would. One that no setting mends is looked for in the program or
     environment: where it is the true one, the fault is found and taken away, otherwise the next cause has its turn. The
-    first exact change is made, and nothing else.
+    first exact change is made, and nothing else. A budget over four times the old is not paid: the next cause follows.
     """
     run = each.run
     for cause, field, value in each.verdict.advice:
+        if field == "total_timesteps" and value > DEAREST * run.config().total_timesteps:
+            continue
         if field is not None:
             changed = with_changes(run, {field: value})
             return dataclasses.replace(changed, variant=run.variant)

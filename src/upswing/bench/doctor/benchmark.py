@@ -29,7 +29,9 @@ class Results:
     """Everything the benchmark found."""
 
     size: Size
-    judged: Mapping[str, Sequence[Judged]]  # by judge; "doctor" speaks as the tuning half taught it
+    judged: Mapping[
+        str, Sequence[Judged]
+    ]  # by judge; "doctor" speaks as the tuning half taught it, "shipped" as all did
     outcomes: Mapping[Run, Mapping[str, Any] | None]
     rules: Mapping[str, RuleFigures]  # over all runs, before any rule was made to speak softly
     tuned_soft: frozenset[str]  # rules that the tuning half shows to be wrong too often
@@ -59,6 +61,8 @@ def benchmark(
     tuned_soft = wrong_too_often(rule_figures([each for each in raw if each.run.half == TUNING]))
     tuned = functools.partial(doctor, remarks_only=tuned_soft)
     judged: dict[str, Sequence[Judged]] = {"doctor": judge_all(outcomes, folder, tuned, n)}
+    shipped = functools.partial(doctor, remarks_only=wrong_too_often(rules))
+    judged["shipped"] = judge_all(outcomes, folder, shipped, n)
     judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
     harmed = [each for each in judged["doctor"] if each.harmed]
     again = dict.fromkeys(run for each in harmed if (run := followed(each)) is not None)

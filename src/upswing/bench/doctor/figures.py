@@ -111,33 +111,33 @@ def mean_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> 
 class RuleFigures(NamedTuple):
     """How often a rule was right when it warned, and how many of the faults it is made for it found."""
 
-    precision: Share
+    precision: Share  # the run was harmed
+    blamed: Share  # the run was harmed by a cause that the finding suspects
     recall: Share
 
 
 def rule_figures(judged: Sequence[Judged]) -> dict[str, RuleFigures]:
     """By code, for every rule that warned or should have.
 
-    A warning is right where the run is harmed and a true cause is among those that the finding suspects. What a rule
-    about bugs claims is so whether the bug has done harm yet or not. A rule is made for a fault where it suspects a true
-    cause of it most: with at least 0.9 of its own highest weight.
+    A warning is right where the run is harmed by a fault. What a rule about bugs claims is so whether the bug has done
+    harm yet or not: it is right where the fault is a cause that it suspects. A rule is made for a fault where it suspects
+    a true cause of it most: with at least 0.9 of its own highest weight.
     """
     from upswing.doctor.findings import BUG
     from upswing.doctor.rules import BY_CODE
 
-    def truth(each: Judged, code: str) -> frozenset[str]:
-        fault = each.run.fault
-        return fault.causes if fault is not None and BY_CODE[code].family == BUG else each.causes
-
     kept = [each for each in judged if not each.failed]
     found = {}
-    for code in BY_CODE:
-        warned = [(each, suspects) for each in kept if (suspects := each.verdict.warned(code)) is not None]
-        precision = share(bool(truth(each, code) & set(suspects)) for each, suspects in warned)
+    for code, rule in BY_CODE.items():
+        warned = [(each, set(suspects)) for each in kept if (suspects := each.verdict.warned(code)) is not None]
+        if rule.family == BUG:
+            right = [each.run.fault is not None and bool(each.run.fault.causes & known) for each, known in warned]
+        else:
+            right = [each.harmed for each, _ in warned]
         meant = [each for each in kept if each.harmed and each.causes & made_for(code)]
         recall = share(each.verdict.mentions(code) for each in meant)
-        if precision.n or recall.n:
-            found[code] = RuleFigures(precision, recall)
+        if warned or meant:
+            found[code] = RuleFigures(share(right), share(bool(each.causes & known) for each, known in warned), recall)
     return found
 
 

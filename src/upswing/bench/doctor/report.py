@@ -18,7 +18,12 @@ from upswing.doctor.rules import BY_CODE
 from upswing.doctor.thresholds import TABLE
 from upswing.run.versions import machine, versions
 
-NAMES = {"doctor": "the doctor", "bands": "plain bands", "zen-rl": "zen-rl 0.1.0"}
+NAMES = {
+    "doctor": "the doctor",
+    "shipped": "… with the rules silenced that all runs speak against",
+    "bands": "plain bands",
+    "zen-rl": "zen-rl 0.1.0",
+}
 HALVES = {
     REPORTING: "tasks and faults not used for tuning",
     HALVES_DIFFER: "tasks not used, faults used",
@@ -171,18 +176,18 @@ def _rules(results: Results) -> str:
     for code in BY_CODE:
         found = results.rules.get(code)
         if found is None:
-            rows.append([code, "not measured", "not measured", "–"])
+            rows.append([code, *["not measured"] * 3, ""])
             continue
         soft = "remarks only" if code in results.soft else ""
-        rows.append([code, percent(found.precision), percent(found.recall), soft])
+        rows.append([code, percent(found.precision), percent(found.blamed), percent(found.recall), soft])
     made = "; ".join(f"{code}: {', '.join(sorted(made_for(code)))}" for code in BY_CODE if made_for(code))
     return (
         "## By rule\n\n"
-        "Of all runs, before any rule was silenced. A warning is right where the run is harmed and a true cause is among "
-        "those that the finding suspects; what a rule about bugs (B) claims is right wherever the bug is, harmful yet or "
-        "not. Recall is over harmed runs with a cause that the rule is made for, remarks "
+        "Of all runs, before any rule was silenced. A warning is right where a fault has harmed the run; what a rule about "
+        "bugs (B) claims is right wherever the bug is, harmful yet or not. It blames rightly where the true cause is among "
+        "those that the finding suspects. Recall is over harmed runs with a cause that the rule is made for, remarks "
         "included. A rule whose warnings are right in less than 80 % speaks in remarks alone.\n\n"
-        + table(["rule", "warnings that were right", "faults found", ""], rows)
+        + table(["rule", "warnings that were right", "warnings that blame rightly", "faults found", ""], rows)
         + f"\nCauses each rule is made for: {made}.\n"
     )
 
@@ -226,7 +231,7 @@ def _method() -> str:
         "counted for it are those that its own advice names.\n"
         "- Advice: causes are gone through in the first card's order. One that no setting mends is looked for in the "
         "program: where it is the true one the fault is taken away, otherwise the next is tried. The first exact change is "
-        "made, alone, and the run is trained anew with the same seed. Improved means better by 5 % of what the healthy "
+        "made, alone (but never more than four times the budget), and the run is trained anew with the same seed. Improved means better by 5 % of what the healthy "
         "recipe gains. Runs without advice count as not improved.\n"
         f"- {calibrated} of the doctor's {len(TABLE)} thresholds are calibrated on recorded runs; `upswing explain CODE` "
         "says where each comes from.\n"
