@@ -12,11 +12,21 @@ from click.testing import CliRunner
 
 from upswing.bench.doctor import corpus, programs, worlds
 from upswing.bench.doctor.advice import followed, remedied
+from upswing.bench.doctor.benchmark import wrong_too_often
 from upswing.bench.doctor.command import run_benchmark
 from upswing.bench.doctor.corpus import Run, Size
 from upswing.bench.doctor.evaluate import failed, harmful
 from upswing.bench.doctor.faults import BY_NAME, FAULTS
-from upswing.bench.doctor.figures import Judged, Share, headline, made_for, mean_interval, named, rule_figures
+from upswing.bench.doctor.figures import (
+    Judged,
+    RuleFigures,
+    Share,
+    headline,
+    made_for,
+    mean_interval,
+    named,
+    rule_figures,
+)
 from upswing.bench.doctor.harm import hurts, p_worse
 from upswing.bench.doctor.tasks import REPORTING, TASKS, TUNING
 from upswing.bench.doctor.training import OUTCOME, train_run, with_changes
@@ -117,6 +127,14 @@ def test_rule_figures_by_hand():
     ])["T02"]  # fmt: skip
     assert (found.precision, found.blamed) == (Share(2, 3), Share(1, 3))
     assert found.recall == Share(2, 3)
+
+
+def test_rules_that_are_wrong_too_often_are_silenced_but_those_about_the_set_up():
+    def figures(hits, n):
+        return RuleFigures(Share(hits, n), Share(0, n), Share(0, 0))
+
+    rules = {"P07": figures(6, 9), "P01": figures(9, 10), "V05": figures(0, 2), "S05": figures(0, 6)}
+    assert wrong_too_often(rules) == {"P07"}  # V05 warned too rarely to tell
 
 
 def test_a_bug_is_one_whether_it_does_harm_or_not():

@@ -17,7 +17,9 @@ from upswing.bench.doctor.figures import Headline, Judged, RuleFigures, headline
 from upswing.bench.doctor.tasks import REPORTING, TUNING
 from upswing.bench.doctor.verdicts import Verdict, doctor, first_seen, judges
 from upswing.bench.doctor.work import train_all
+from upswing.doctor.findings import SETUP
 from upswing.doctor.measured import LEAST_PRECISION
+from upswing.doctor.rules import BY_CODE
 from upswing.envs.workers import usable_cores
 
 Tell = Callable[[str], None]
@@ -85,11 +87,16 @@ def benchmark(
 
 
 def wrong_too_often(rules: Mapping[str, RuleFigures]) -> frozenset[str]:
-    """The rules whose warnings are right in less than 80 % of the runs, where there were enough warnings to tell."""
+    """The rules whose warnings are right in less than 80 % of the runs, where there were enough warnings to tell.
+
+    Rules about the set-up are left out: what they say is arithmetic, true whether the return suffers or not.
+    """
     return frozenset(
         code
         for code, found in rules.items()
-        if found.precision.n >= LEAST_WARNINGS and found.precision.value < LEAST_PRECISION
+        if BY_CODE[code].family != SETUP
+        and found.precision.n >= LEAST_WARNINGS
+        and found.precision.value < LEAST_PRECISION
     )
 
 

@@ -186,7 +186,8 @@ def _rules(results: Results) -> str:
         "Of all runs, before any rule was silenced. A warning is right where a fault has harmed the run; what a rule about "
         "bugs (B) claims is right wherever the bug is, harmful yet or not. It blames rightly where the true cause is among "
         "those that the finding suspects. Recall is over harmed runs with a cause that the rule is made for, remarks "
-        "included. A rule whose warnings are right in less than 80 % speaks in remarks alone.\n\n"
+        "included. A rule whose warnings are right in less than 80 % speaks in remarks alone, unless it is about the "
+        "set-up (S01, S02, S05, L01, T02): what such a rule says is arithmetic.\n\n"
         + table(["rule", "warnings that were right", "warnings that blame rightly", "faults found", ""], rows)
         + f"\nCauses each rule is made for: {made}.\n"
     )
