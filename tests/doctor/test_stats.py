@@ -13,7 +13,6 @@ from upswing.doctor.stats import (
     slope_interval,
     smooth,
     spread,
-    strongest_period,
     theil_sen,
 )
 
@@ -59,15 +58,6 @@ def test_the_slope_interval_covers_the_truth_of_dependent_noise():
         low, high = slope_interval(np.arange(200.0), 0.01 * np.arange(200.0) + noise)
         covered += low <= 0.01 <= high
     assert covered >= 26  # 90 % nominal; a short autocorrelated curve never gives all of it
-
-
-def test_the_strongest_period_is_found_and_noise_has_none_to_speak_of():
-    x = np.arange(200)
-    found = strongest_period(np.sin(2 * np.pi * x / 10) + np.random.default_rng(0).normal(0, 0.2, 200), 40)
-    assert found.length % 10 == 0
-    assert found.strength > 0.6
-    noise = strongest_period(np.random.default_rng(0).normal(0, 1, 200), 40)
-    assert noise is None or noise.strength < 0.4
 
 
 def state(curve):

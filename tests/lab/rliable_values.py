@@ -34,8 +34,6 @@ def values(x, y):
     np.random.seed(0)
     _, single = library.get_interval_estimates({"x": x}, iqm_of, reps=N_DRAWS)
     _, pair = library.get_interval_estimates({"x,y": (x, y)}, improvement_of, reps=N_DRAWS // 5)
-    thresholds = np.linspace(-2, 2, 9)
-    profiles, _ = library.create_performance_profile({"x": x}, thresholds, reps=10)
     return {
         "x": x.tolist(),
         "y": y.tolist(),
@@ -43,8 +41,6 @@ def values(x, y):
         "iqm_interval": single["x"].ravel().tolist(),
         "improvement": metrics.probability_of_improvement(x, y),
         "improvement_interval": pair["x,y"].ravel().tolist(),
-        "thresholds": thresholds.tolist(),
-        "profile": profiles["x"].tolist(),
     }
 
 

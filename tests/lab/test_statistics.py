@@ -18,7 +18,6 @@ from upswing.lab.statistics import (
     iqm,
     iqm_difference,
     mean_height,
-    performance_profile,
     probability_of_improvement,
     rank_test,
     seeds_needed,
@@ -38,7 +37,6 @@ def test_estimates_are_rliables(case):
     x, y = np.array(case["x"]), np.array(case["y"])
     assert iqm(x) == pytest.approx(case["iqm"], abs=1e-12)
     assert probability_of_improvement(x, y) == pytest.approx(case["improvement"], abs=1e-12)
-    assert performance_profile(x, case["thresholds"]) == pytest.approx(case["profile"], abs=1e-12)
 
 
 @pytest.mark.parametrize("case", RLIABLE, ids=range(len(RLIABLE)))

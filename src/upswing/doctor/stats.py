@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
@@ -97,33 +95,3 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
     sums = _rolling_sum(np.where(known, values, 0.0), window)
     seen = _rolling_sum(known.astype(float), window)
     return np.where(seen > 0, sums / np.maximum(seen, 1.0), np.nan)
-
-
-class Period(NamedTuple):
-    """A repeating pattern in a curve."""
-
-    length: float  # in points
-    strength: float  # autocorrelation at that lag, at most 1
-
-
-def strongest_period(values: np.ndarray, longest: int) -> Period | None:
-    """The lag with the highest peak of the autocorrelation of `values` without their trend; None where none stands out."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < 24:
-        return None
-    x = np.arange(len(finite), dtype=float)
-    rest = finite - smooth(finite, max(3, longest))
-    rest = rest - np.polyval(np.polyfit(x, rest, 1), x)
-    power = np.abs(np.fft.rfft(rest, 2 * len(rest))) ** 2
-    correlation = np.fft.irfft(power)[: len(rest)]
-    if not correlation[0] > 0:
-        return None
-    correlation = correlation / correlation[0]
-    lags = np.arange(2, min(longest, len(finite) // 3) + 1)
-    peaks = [
-        lag for lag in lags if correlation[lag] > correlation[lag - 1] and correlation[lag] >= correlation[lag + 1]
-    ]
-    if not peaks:
-        return None
-    best = max(peaks, key=lambda lag: correlation[lag])
-    return Period(float(best), float(correlation[best]))

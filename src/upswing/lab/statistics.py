@@ -151,14 +151,6 @@ def seeds_needed(n_comparisons: int = 1) -> int:
     return next(n for n in range(2, 100) if 2 / math.comb(2 * n, n) <= level)
 
 
-def performance_profile(scores: np.ndarray | Sequence[float], thresholds: np.ndarray) -> np.ndarray:
-    """The share of the runs [N, M] that score above each of the thresholds [K], averaged over tasks: [K].
-
-    Source: Agarwal et al. 2021, section 4.2.
-    """
-    return (matrix(scores)[:, :, None] > np.asarray(thresholds)).mean((0, 1))
-
-
 class Band(NamedTuple):
     """The interquartile mean of several curves and its pointwise 95 % interval; all [U]."""
 

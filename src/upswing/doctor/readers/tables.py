@@ -6,7 +6,6 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -125,8 +124,3 @@ def _scalars(points: list[tuple[float, float]]) -> Scalars:
     steps, values = (np.array(part, np.float64) for part in zip(*points, strict=True))
     order = np.argsort(steps, kind="stable")
     return Scalars(steps[order], values[order])
-
-
-def settings_from(texts: Mapping[str, Any]) -> dict[str, Any]:
-    """`texts` without what is empty."""
-    return {name: value for name, value in texts.items() if value not in (None, "", "None")}

@@ -216,8 +216,3 @@ def headline(diagnosis: Diagnosis, said: Texts) -> str:
     if not n:
         return said.words["healthy"]
     return said.words["found_one"] if n == 1 else fill(said.words["found"], {"n": n})
-
-
-def diagnosis_texts(lang: str) -> Texts:
-    """The texts in `lang`."""
-    return texts(lang)
