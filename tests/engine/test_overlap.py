@@ -129,6 +129,19 @@ def test_a_checkpoint_does_not_change_the_training_and_a_resume_goes_on():
         each.close()
 
 
+def test_weights_and_statistics_taken_up_again_are_acted_by():
+    engine = engine_for(Delayed(script(16, 4), 0.0), collect="overlap", normalize_obs=True)
+    engine.update(engine.collect(), HYPER)
+    snapshot, before = engine.snapshot(), weights(engine)
+    engine.update(engine.collect(), HYPER._replace(learning_rate=0.1))
+    engine.restore(snapshot, environments=False)
+    rollout = engine.collect()
+    assert rollout.staleness == 0
+    torch.testing.assert_close(acted_by(engine, before, rollout.obs, rollout.actions), rollout.log_probs)
+    assert engine.normalizer.obs[""].weight == pytest.approx(1e-4 + 4 + 2 * 64)
+    engine.close()
+
+
 def test_hooks_on_steps_are_served_in_the_trainings_own_thread():
     env = Delayed(script(16, 4), 0.0)
     engine = engine_for(env, collect="overlap")

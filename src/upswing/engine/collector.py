@@ -144,6 +144,9 @@ class Collector:
             return {key: torch.as_tensor(part, device=self.device) for key, part in obs.items()}
         return torch.as_tensor(obs, device=self.device)
 
+    def restored(self) -> None:
+        """Act by weights and statistics that have been replaced: both are the ones in use, so that nothing is to do."""
+
     def get_state(self, environments: bool = True) -> dict[str, Any]:
         """What is needed to go on exactly, where the environments can be saved and are to be."""
         return {

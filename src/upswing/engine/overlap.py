@@ -113,6 +113,12 @@ class OverlappedCollector:
         self.actor.reset(seeds)
         self._keep_statistics()
 
+    def restored(self) -> None:
+        """Act by weights and statistics that have been replaced; a rollout under way is dropped."""
+        self._wait()
+        self._pending = None
+        self.actor.normalizer.obs, self.actor.normalizer.returns = dict(self.normalizer.obs), self.normalizer.returns
+
     def get_state(self, environments: bool = True) -> dict[str, Any]:
         """The actor's state once the rollout under way is complete; that rollout itself is not part of it."""
         self._wait()
@@ -120,9 +126,6 @@ class OverlappedCollector:
 
     def set_state(self, state: dict[str, Any]) -> list[str]:
         """Go on from what `get_state` gave; returns what could not be restored."""
-        self._wait()
-        self._pending = None
-        self.actor.normalizer.obs, self.actor.normalizer.returns = dict(self.normalizer.obs), self.normalizer.returns
         lost = self.actor.set_state(state)
         if self.overlaps is not False and state["environment"] is not None:
             lost.append("The rollout that was under way when this was saved is left out: the next one follows it.")

@@ -97,6 +97,7 @@ class TorchEngine:
         """Continue from `snapshot`, of this engine or the other one; see the contract."""
         load_policy_arrays(self.policy, snapshot.model)
         self.normalizer.load(snapshot.model)
+        self.collector.restored()
         load_adam_arrays(self.learner.optimizer, self.policy, snapshot.optimizer)
         if not environments:
             return []
