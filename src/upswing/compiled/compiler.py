@@ -124,7 +124,7 @@ class _Notices:
         """Called whenever machine code is not found on disk."""
         if not self.said and self.say is not None:
             self.said = True
-            self.say("Compiling the native engine for this machine, once: about a quarter of a minute.")
+            self.say("Compiling the native engine for this machine, once: about half a minute.")
 
 
 def _to_stderr(text: str) -> None:
