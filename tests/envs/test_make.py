@@ -81,7 +81,7 @@ def test_auto_does_not_try_workers_where_they_cannot_pay(monkeypatch):
     env = made(env=Counting)
     assert type(env) is SerialVectorEnv
     assert env.notices == [
-        "vectorization auto: 4 environments in this process, because a step of all takes 0.04 ms, too little for "
+        "vectorization auto: 4 environments in this process, because a step of all takes 0.01 ms, too little for "
         "workers to pay."
     ]
     monkeypatch.setattr(make, "usable_cores", lambda: 1)
@@ -91,7 +91,7 @@ def test_auto_does_not_try_workers_where_they_cannot_pay(monkeypatch):
 @pytest.mark.parametrize(("workers_s", "kind"), [(0.5, WorkerVectorEnv), (0.9, SerialVectorEnv)])
 def test_auto_measures_and_says_what_it_found(monkeypatch, workers_s, kind):
     monkeypatch.setattr(make, "usable_cores", lambda: 2)
-    monkeypatch.setattr(make, "step_seconds", lambda env: 0.25 if env.n_envs == 1 else workers_s)
+    monkeypatch.setattr(make, "step_seconds", lambda env: workers_s if type(env) is WorkerVectorEnv else 1.0)
     env = made(env=Counting)
     assert type(env) is kind
     (notice,) = env.notices
@@ -99,6 +99,16 @@ def test_auto_measures_and_says_what_it_found(monkeypatch, workers_s, kind):
     assert "1e+03 ms" in notice and f"{1000 * workers_s:g} ms" in notice
     env.reset([1, 2, 3, 4])
     assert env.step(np.zeros(4, int)).obs[:, 2].tolist() == [1, 1, 1, 1]
+    env.close()
+
+
+def test_auto_is_not_misled_by_a_machine_whose_speed_changes(monkeypatch):
+    slowness = iter([1.0, 1.0, 1.0, 2.0, 2.0, 5.0, 1.0, 3.0, 3.0, 0.2, 1.0])
+    seconds = {SerialVectorEnv: 1.0, WorkerVectorEnv: 0.6}
+    monkeypatch.setattr(make, "usable_cores", lambda: 2)
+    monkeypatch.setattr(make, "step_seconds", lambda env: next(slowness) * seconds[type(env)])
+    env = made(env=Counting)
+    assert type(env) is WorkerVectorEnv
     env.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
@@ -30,7 +31,9 @@ from upswing.errors import ConfigError
 
 TRANSPORT_S = 60e-6  # what a step of workers costs beside the environments' own time, at best
 WORTH = 1.2  # how many times faster workers must be before they are chosen
-MEASURE_S = 0.2
+MEASURE_S = 0.25
+ROUNDS = 5
+SAMPLE = 4  # environments in this process that stand for all
 
 
 def make_vector_env(
@@ -195,18 +198,19 @@ def _faster(config: TrainConfig, factories: list[Factory]) -> VectorEnv:
     """The faster way to step, measured with random actions; workers are only tried where they could pay."""
     n_envs = len(factories)
     n_workers = min(config.n_workers or usable_cores(), n_envs)
-    single = SerialVectorEnv(factories[:1], action_masks=config.action_masks)
-    one_s = step_seconds(single)
-    single.close()
-    serial_s, hoped_s = n_envs * one_s, math.ceil(n_envs / n_workers) * one_s + TRANSPORT_S
-    if serial_s < WORTH * hoped_s:
-        return _serial_because(f"a step of all takes {_ms(serial_s)}, too little for workers to pay", config, factories)
-    try:
-        pickled(factories)
-    except ConfigError as error:
-        return _serial_because(f"workers are impossible: {str(error)[0].lower()}{str(error)[1:-1]}", config, factories)
-    env = _own("workers", config, factories)
-    workers_s = step_seconds(env)
+    with contextlib.closing(SerialVectorEnv(factories[:SAMPLE], action_masks=config.action_masks)) as sample:
+        serial_s = step_seconds(sample) * n_envs / sample.n_envs
+        hoped_s = math.ceil(n_envs / n_workers) * serial_s / n_envs + TRANSPORT_S
+        if serial_s < WORTH * hoped_s:
+            why = f"a step of all takes {_ms(serial_s)}, too little for workers to pay"
+            return _serial_because(why, config, factories)
+        try:
+            pickled(factories)
+        except ConfigError as error:
+            why = f"workers are impossible: {str(error)[0].lower()}{str(error)[1:-1]}"
+            return _serial_because(why, config, factories)
+        env = _own("workers", config, factories)
+        serial_s, workers_s = _in_turns(sample, env)
     if serial_s < WORTH * workers_s:
         env.close()
         why = f"a step of all takes {_ms(serial_s)}, and {_ms(workers_s)} in {n_workers} worker processes"
@@ -218,11 +222,23 @@ def _faster(config: TrainConfig, factories: list[Factory]) -> VectorEnv:
     return env
 
 
+def _in_turns(sample: SerialVectorEnv, env: VectorEnv) -> tuple[float, float]:
+    """Seconds that a step of all environments takes in this process, judged by a `sample` of them, and by `env`.
+
+    They take turns and the median round counts: the speed of a shared machine changes more than what is compared.
+    """
+    share, start = env.n_envs / sample.n_envs, time.perf_counter()
+    rounds: list[tuple[float, float]] = []
+    while not rounds or (len(rounds) < ROUNDS and time.perf_counter() - start < 2 * MEASURE_S):
+        rounds.append((share * step_seconds(sample), step_seconds(env)))
+    return sorted(rounds, key=lambda seconds: seconds[0] / seconds[1])[len(rounds) // 2]
+
+
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.3g} ms"
 
 
-def step_seconds(env: Any, budget_s: float = MEASURE_S) -> float:
+def step_seconds(env: Any, budget_s: float = MEASURE_S / ROUNDS) -> float:
     """Seconds that a step of all environments takes with random actions: the best of several stretches.
 
     They are left in the middle of an episode, and with seeds of their own.
