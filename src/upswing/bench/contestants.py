@@ -153,9 +153,9 @@ def _sb3_like(ppo, recipe: Recipe, seed: int, policy_kwargs, **more) -> Timing:
         learning_rate=recipe.learning_rate,
         policy_kwargs=policy_kwargs,
         seed=seed,
-        stats_window_size=100_000,
         **more,
     )
+    model._stats_window_size = 100_000  # no episode of a rollout is forgotten; SBX does not pass the argument on
     model.learn(recipe.rival_steps)
     env.close()
     return timing
