@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 COMPLETE := $(VENV)/.complete
 
-.PHONY: train test lint compiled returns equivalence bench bench-micro pictures clean
+.PHONY: train test lint compiled returns equivalence bench bench-gpu bench-micro pictures clean
 
 train: $(INSTALLED)
 	$(BIN)/upswing train CartPole-v1
@@ -53,6 +53,9 @@ equivalence: $(COMPLETE)
 bench: $(COMPLETE)
 	@$(PIP) --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/upswing bench --output docs/benchmarks.md
+
+bench-gpu: $(COMPLETE)
+	$(BIN)/python -m upswing.bench.gpu --output docs/benchmarks-gpu.md
 
 bench-micro: $(COMPLETE)
 	$(BIN)/python -m pytest benchmarks

@@ -103,6 +103,8 @@ def test_every_pair_of_spaces_trains(tmp_path, observation, action):
         {"collect": "overlap", "normalize_obs": True, "normalize_reward": True},
         {"collect": "overlap", "policy": "MlpLstmPolicy", "clip_range_vf": 0.2},
         {"collect": "auto", "total_timesteps": 192},
+        {"capture": "on", "target_kl": 0.01, "normalize_obs": True},
+        {"env": "CartPole-v1", "vectorization": "device", "device": "cpu", "normalize_reward": True},
         {"amp": "fp16", "target_kl": 0.01},
         {"vectorization": "workers", "n_workers": 2, "step_timeout_s": 30.0, "max_worker_restarts": 1},
         {"vectorization": "auto"},
@@ -132,7 +134,16 @@ def test_no_setting_is_left_out():
     from pathlib import Path
 
     named = set(re.findall(r'"(\w+)":', Path(__file__).read_text()) + re.findall(r"(\w+)=", Path(__file__).read_text()))
-    elsewhere = {"early_stop_reward", "checkpoint_path", "name", "gamma", "gae_lambda", "vf_coef", "max_grad_norm"}
+    elsewhere = {
+        "early_stop_reward",
+        "checkpoint_path",
+        "name",
+        "gamma",
+        "gae_lambda",
+        "vf_coef",
+        "max_grad_norm",
+        "compile",
+    }
     unseen = set(FIELDS) - named - elsewhere - {"seed"}
     assert not unseen
 

@@ -40,5 +40,5 @@ class Agent:
         )
         distribution, state = self.policy.step_distribution(tensors, state)
         actions = distribution.mode() if deterministic else distribution.sample(self.generator)
-        first = next(iter(scaled.values())) if isinstance(scaled, dict) else scaled
+        first: Any = next(iter(obs.values())) if isinstance(obs, dict) else obs
         return to_env(distribution.to_env(actions), first.device if isinstance(first, torch.Tensor) else None), state

@@ -6,6 +6,7 @@ UserError                 exit code 1: it could not be done
 ├── EnvironmentFault      exit code 3: an environment crashed, hung or broke its contract
 ├── StorageError          exit code 4: a run directory or checkpoint cannot be read or written
 └── TrainingDiverged      exit code 5: parameters became non-finite, or memory ran out
+    └── OutOfMemory
 """
 
 
@@ -47,6 +48,10 @@ class TrainingDiverged(UserError):
     """Training cannot go on: parameters became non-finite, or memory ran out."""
 
     exit_code = 5
+
+
+class OutOfMemory(TrainingDiverged):
+    """The memory of a device does not suffice for these settings."""
 
 
 INTERRUPTED = 130  # Ctrl-C: saved, then stopped (128 + SIGINT)

@@ -61,7 +61,7 @@ def evaluate(agent: Agent, env: VectorEnv, n_episodes: int, seeds: list[int], de
     if plays_compiled(agent.policy, env):
         from upswing.engine.native.playing import play_episodes
 
-        done = play_episodes(agent.policy, agent.normalizer, env, quota, seeds, deterministic, seeds[0])
+        done = play_episodes(agent.policy, agent.normalizer.on_host(), env, quota, seeds, deterministic, seeds[0])
     else:
         done = _played(agent, env, quota, seeds, deterministic)
     return replace(summarize(done), seconds=time.perf_counter() - start)

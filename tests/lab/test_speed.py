@@ -9,7 +9,7 @@ import pytest
 from upswing.cli import run as command
 from upswing.config import TrainConfig
 from upswing.lab import speed
-from upswing.lab.speed import Split, candidates, measured
+from upswing.lab.speed import Gain, Split, candidates, measured
 
 CONFIG = TrainConfig(env="CartPole-v1", n_envs=4, n_steps=128, batch_size=8, n_epochs=40)
 SLOW = Split(0.1, 0.1, 0.0, 10.0, "native")
@@ -89,3 +89,14 @@ def test_a_foreign_log_is_only_suspected(upswing, tmp_path):
     (tmp_path / "progress.csv").write_text("\n".join(rows).replace(",40.0,", ",4000.0,") + "\n")
     fine = upswing("profile", tmp_path)
     assert fine.code == 0 and "does not say where the time goes" in " ".join(fine.out.split())
+
+
+def test_mixed_precision_is_judged_by_every_round(upswing):
+    assert Gain(1.3, 1.1, 1.5).helps and not Gain(1.3, 0.9, 1.5).helps
+    args = ("CartPole-v1", "--no-preset", "--n-envs", 4, "--n-steps", 128, "--batch-size", 128, "--n-epochs", 1)
+    told = json.loads(upswing("profile", *args, "--engine", "torch", "--json").out.splitlines()[-1])
+    gain = told["bf16"]
+    assert 0 < gain["low"] <= gain["factor"] <= gain["high"] and gain["helps"] == (gain["low"] > 1)
+    said = " ".join(upswing("profile", *args, "--engine", "torch").out.split())
+    assert "Mixed precision" in said and "with --amp bf16 gradient steps are" in said
+    assert "混合精度不适用" in upswing("profile", *args, "--lang", "zh").out

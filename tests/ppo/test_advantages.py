@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from upswing.ppo.advantages import gae, normalize_advantages
+from upswing.ppo.advantages import discounted_sums, gae, normalize_advantages
 
 
 def reference(rewards, values, last_values, terminated, truncated, final_values, gamma, lam, bootstrap=False):
@@ -108,3 +108,16 @@ def test_a_row_without_a_transition_gives_nothing_to_the_steps_before_it():
     assert torch.equal(found[0], found[1])
     head = gae(rewards[:3], values[:3], values[3], terminated[:3], truncated[:3], final[:3], 0.9, 0.8)[0]
     torch.testing.assert_close(found[0][:3], head)
+
+
+@pytest.mark.parametrize("T", [1, 2, 3, 8, 13, 64])
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_sums_by_doubling_are_the_recursion(T, bootstrap):
+    rollout = random_rollout(T, 5, seed=T)
+    one_by_one = gae(*rollout, 0.99, 0.95, bootstrap)
+    torch.testing.assert_close(gae(*rollout, 0.99, 0.95, bootstrap, by_doubling=True), one_by_one)
+
+
+def test_sums_by_doubling_by_hand():
+    x, c = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.5], [0.25], [9.0]])
+    assert discounted_sums(x, c).flatten().tolist() == [1 + 0.5 * 3, 2 + 0.25 * 4, 4]

@@ -78,8 +78,9 @@ class TrainConfig:
         "auto",
         WORLD,
         "How environments are stepped: in this process, in worker processes, by Gymnasium's vector environment, "
-        "by EnvPool, compiled together with the policy (native), or whichever measures fastest (auto).",
-        choices=("auto", "serial", "workers", "gymnasium", "native", "envpool"),
+        "by EnvPool, compiled together with the policy (native), as tensors on the device that trains (device), or whichever "
+        "measures fastest (auto).",
+        choices=("auto", "serial", "workers", "gymnasium", "native", "envpool", "device"),
     )
     n_workers: int | None = word(
         None,
@@ -393,6 +394,18 @@ class TrainConfig:
         MACHINE,
         "Mixed precision of the torch engine's networks: off, bf16, or fp16 with loss scaling. Weights and losses stay float32.",
         choices=("off", "bf16", "fp16"),
+    )
+    capture: str = word(
+        "auto",
+        MACHINE,
+        "Whether the torch engine records gradient steps, and rollouts of environments on the device, as CUDA graphs and "
+        "replays them: auto (on a GPU, where it can), on (or say why not; without a GPU the same functions are called), off.",
+        choices=("auto", "on", "off"),
+    )
+    compile: bool = word(
+        False,
+        MACHINE,
+        "Compile the torch engine's objective with torch.compile, which takes a minute and needs a C++ compiler.",
     )
     threads: int | None = word(
         None,

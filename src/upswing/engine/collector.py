@@ -13,7 +13,7 @@ from upswing.config import TrainConfig
 from upswing.engine.contract import Rollout, StepView
 from upswing.engine.device_normalizer import make_normalizer
 from upswing.engine.group import Group
-from upswing.engine.placed import copied, indices, joined, place, to_env, total
+from upswing.engine.placed import copied, indices, joined, on_host, place, to_env, total
 from upswing.engine.precision import Precision
 from upswing.envs.contract import Observation, VectorEnv, new_episodes
 from upswing.policies import ActorCritic, forget
@@ -50,7 +50,7 @@ class Collector:
         endings: list[tuple[int, Any, Observation, Tensor]] = []
         for t in range(self.config.n_steps):
             if self._noise_is_due(t):
-                self.noise = self.policy.exploration_noise(self.env.n_envs, self.sampling)
+                self._draw_noise()
             actions = self._act(rollout, t)
             before = time.perf_counter()
             step = self.env.step(actions)
@@ -97,7 +97,7 @@ class Collector:
     @torch.no_grad()
     def _value_endings(self, rollout: Rollout, endings: list[tuple[int, Any, Observation, Tensor]]) -> None:
         """Values of the true last observations, in one batch, and of the observations after the last step."""
-        rollout.last_values = self._values(self._tensors(self.obs), self.memory).clone()
+        rollout.last_values.copy_(self._values(self._tensors(self.obs), self.memory))
         rollout.final_values.zero_()
         if endings:
             steps = torch.cat([torch.full((len(rows),), t, device=self.device) for t, rows, *_ in endings])
@@ -108,6 +108,9 @@ class Collector:
     def _values(self, obs: Tensors, memory: Tensor) -> Tensor:
         with self.precision.forward():
             return self.policy.step_values(obs, memory)
+
+    def _draw_noise(self) -> None:
+        self.noise = self.policy.exploration_noise(self.env.n_envs, self.sampling)
 
     def _noise_is_due(self, t: int) -> bool:
         every = self.config.sde_sample_freq
@@ -151,8 +154,8 @@ class Collector:
         """What is needed to go on exactly, where the environments can be saved and are to be."""
         return {
             "environment": self.env.get_state() if environments and self.group.size == 1 else None,
-            "obs": self.obs if place(self.env) is None else None,  # new episodes are begun
-            "discounted": self.normalizer.discounted if place(self.env) is None else None,
+            "obs": on_host(self.obs),
+            "discounted": self.normalizer.on_host().discounted,
             "sampling": self.sampling.get_state().numpy(),
             "memory": self.memory.cpu().numpy() if self.policy.state_size else None,
         }
@@ -171,8 +174,9 @@ class Collector:
             lost.append("The environments' state was not saved, or cannot be: new episodes were begun.")
         else:
             self.env.set_state(state["environment"])
-            self.obs = state["obs"]
-            self.normalizer.discounted = state["discounted"].copy()
+            saved: Any = state["obs"]
+            self.obs = saved if place(self.env) is None else self._tensors(saved)  # type: ignore[assignment]
+            self.normalizer.set_discounted(state["discounted"])
             if self.policy.state_size:
                 self.memory = torch.tensor(state["memory"], device=self.device)
         return lost

@@ -42,6 +42,7 @@ class Rollout:
     valid: Any  # [T, N] bool: False where a step only reset the environment
     memory: Any = None  # [T, N, S]: what a policy with memory knew before each step; S = 0 for others
     episodes: list[Episode] = field(default_factory=list)
+    whole: bool = False  # whether every row is known to be valid, without looking
     staleness: int = 0  # updates by which the policy that learns is ahead of the one that acted
     raw_reward_mean: float = 0.0  # mean raw reward of a valid step
     env_s: float = 0.0  # seconds spent in the environments

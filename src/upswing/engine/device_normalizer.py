@@ -19,39 +19,55 @@ from upswing.ppo.normalize import EPSILON, Moments
 from upswing.run.snapshot import Arrays
 
 
-def make_normalizer(
-    config: TrainConfig, env: VectorEnv, gather: Callable[[np.ndarray], np.ndarray] | None = None
-) -> Normalizer:
+def make_normalizer(config: TrainConfig, env: VectorEnv, gather: Callable[[Any], Any] | None = None) -> Normalizer:
     """The normaliser for `env`; `gather` joins what several processes have seen."""
     device = place(env)
     if device is None:
         return Normalizer(config, env.observation_space, env.n_envs, *([gather] if gather else []))
-    return DeviceNormalizer(config, env, device)
+    return DeviceNormalizer(config, env, device, *([gather] if gather else []))
 
 
 class DeviceNormalizer(Normalizer):
-    """See Normalizer. Moments are float64 tensors on `device`; checkpoints hold arrays as everywhere."""
+    """See Normalizer. Moments are float64 tensors on `device`, in memory that stays the same; checkpoints hold arrays as
+    everywhere. Arrays are scaled, too: they become tensors."""
 
-    def __init__(self, config: TrainConfig, env: VectorEnv, device: torch.device):
-        super().__init__(config, env.observation_space, env.n_envs)
+    def __init__(
+        self,
+        config: TrainConfig,
+        env: VectorEnv,
+        device: torch.device,
+        gather: Callable[[Any], Any] = lambda part: part,
+    ):
+        super().__init__(config, env.observation_space, env.n_envs, gather)
         self.device = device
         self.discounted: Any = torch.zeros(env.n_envs, dtype=torch.float64, device=device)
-        self._place()
+        self.obs = {key: _on(moments, device) for key, moments in self.obs.items()}
+        self.returns = None if self.returns is None else _on(self.returns, device)
 
-    def _place(self) -> None:
-        self.obs = {key: _on(moments, self.device) for key, moments in self.obs.items()}
-        self.returns = None if self.returns is None else _on(self.returns, self.device)
-
-    def _host(self) -> Normalizer:
+    def on_host(self) -> Normalizer:
+        """The same statistics as arrays."""
         host = copy.copy(self)
+        host.__class__ = Normalizer  # type: ignore[assignment]
         host.obs = {key: _off(moments) for key, moments in self.obs.items()}
         host.returns = None if self.returns is None else _off(self.returns)
+        host.discounted = self.discounted.cpu().numpy()
         return host
+
+    def twin(self) -> Normalizer:
+        """A normaliser of its own with the same statistics."""
+        return copy.deepcopy(self)
+
+    def take(self, other: Normalizer) -> None:
+        """Hold the statistics that `other`, of the same kind, holds now."""
+        for key, moments in self.obs.items():
+            _write(moments, other.obs[key])
+        if self.returns is not None:
+            _write(self.returns, other.returns)
 
     def observe(self, obs: Any) -> Any:
         """`obs` [N, ...] scaled, after its values were added to the statistics."""
         for key, moments in self.obs.items():
-            self.obs[key] = merge_tensors(moments, obs[key] if isinstance(obs, dict) else obs)
+            _write(moments, merge_tensors(moments, self.gather(obs[key] if isinstance(obs, dict) else obs)))
         return self.scale(obs)
 
     def scale(self, obs: Any) -> Any:
@@ -60,11 +76,11 @@ class DeviceNormalizer(Normalizer):
             return {key: self._scaled(key, part) for key, part in obs.items()}
         return self._scaled("", obs)
 
-    def _scaled(self, key: str, part: Tensor) -> Tensor:
+    def _scaled(self, key: str, part: Any) -> Any:
         if key not in self.obs:
             return part
         moments: Any = self.obs[key]
-        scaled = (part - moments.mean) / (moments.var + EPSILON).sqrt()
+        scaled = (torch.as_tensor(part, device=self.device) - moments.mean) / (moments.var + EPSILON).sqrt()
         return scaled.clamp(-self.clip_obs, self.clip_obs).float()
 
     def learn_rewards(self, rewards: Any, ended: Any, valid: Any) -> Any:
@@ -73,25 +89,31 @@ class DeviceNormalizer(Normalizer):
             raise ConfigError("An environment on a device must not return rows that are not valid.")
         if self.returns is None:
             return rewards
-        self.discounted = self.discounted * self.gamma + rewards
-        self.returns = merge_tensors(self.returns, self.discounted)
-        self.discounted = torch.where(ended, 0.0, self.discounted)
+        discounted = self.discounted * self.gamma + rewards
+        _write(self.returns, merge_tensors(self.returns, self.gather(discounted)))
+        self.discounted.copy_(discounted.masked_fill(ended, 0.0))
         variance: Any = self.returns.var
         return (rewards / (variance + EPSILON).sqrt()).clamp(-self.clip_reward, self.clip_reward).float()
 
+    def set_discounted(self, discounted: np.ndarray) -> None:
+        """Continue from running discounted returns [N]."""
+        self.discounted.copy_(torch.from_numpy(np.array(discounted)))
+
     def arrays(self) -> Arrays:
         """The statistics by name, for a checkpoint; empty when nothing is normalised."""
-        return Normalizer.arrays(self._host())
+        return self.on_host().arrays()
 
     def load(self, arrays: Arrays) -> None:
         """Continue from the statistics in `arrays`. Raises StorageError where one is missing."""
-        host = self._host()
-        Normalizer.load(host, arrays)
-        self.obs, self.returns = host.obs, host.returns
-        self._place()
+        host = self.on_host()
+        host.load(arrays)
+        for key, moments in self.obs.items():
+            _write(moments, host.obs[key])
+        if self.returns is not None:
+            _write(self.returns, host.returns)
 
 
-def merge_tensors(moments: Moments, batch: Tensor) -> Moments:
+def merge_tensors(moments: Any, batch: Tensor) -> Any:
     """Moments of what was seen before and of `batch` [B, *shape] together; see `upswing.ppo.normalize.merge`."""
     n, batch = len(batch), batch.double()
     mean, var, total = batch.mean(0), batch.var(0, unbiased=False), moments.weight + n
@@ -100,10 +122,15 @@ def merge_tensors(moments: Moments, batch: Tensor) -> Moments:
     return Moments(moments.mean + shift * (n / total), spread / total, total)
 
 
-def _on(moments: Moments, device: torch.device) -> Moments:
-    mean, var = (torch.as_tensor(part, dtype=torch.float64, device=device) for part in (moments.mean, moments.var))
-    return Moments(mean, var, moments.weight)  # type: ignore[arg-type]
+def _on(moments: Moments, device: torch.device) -> Any:
+    return Moments(*(torch.tensor(part, dtype=torch.float64, device=device) for part in moments))  # type: ignore[arg-type]
 
 
 def _off(moments: Any) -> Moments:
-    return Moments(moments.mean.cpu().numpy(), moments.var.cpu().numpy(), moments.weight)
+    return Moments(moments.mean.cpu().numpy(), moments.var.cpu().numpy(), float(moments.weight))
+
+
+def _write(moments: Any, values: Any) -> None:
+    """Replace the numbers of `moments`, in their memory."""
+    for tensor, value in zip(moments, values, strict=True):
+        tensor.copy_(torch.as_tensor(value))

@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from upswing.config import TrainConfig, derive
-from upswing.engine.collector import Tensors
 from upswing.engine.contract import EpochView, Hyper, Rollout, UpdateStats
 from upswing.engine.group import Group
 from upswing.engine.minibatches import Minibatch, Minibatches, cut
+from upswing.engine.objective import Batch, MinibatchStats, compiled, objective, on_device, take
 from upswing.engine.precision import Precision
-from upswing.errors import TrainingDiverged
+from upswing.errors import ConfigError, TrainingDiverged
 from upswing.policies import ActorCritic
 from upswing.ppo.advantages import gae, normalize_advantages
-from upswing.ppo.losses import (
-    approx_kl,
-    clip_fraction,
-    effective_share,
-    explained_variance,
-    policy_loss,
-    value_bias,
-    value_loss,
-)
+from upswing.ppo.losses import effective_share, explained_variance, value_bias
 
 MAX_WEIGHT = 2.0  # of a stale sample
-
-
-class Batch(NamedTuple):
-    """The valid transitions of a rollout, flattened: every tensor is [B] or [B, ...]."""
-
-    obs: Tensors
-    actions: Tensor
-    log_probs: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
-    weights: Tensor | None = None  # of stale samples; None: all are fresh
-
-
-class MinibatchStats(NamedTuple):
-    """Figures of one minibatch, each a scalar tensor left on the device."""
-
-    policy_gradient_loss: Tensor
-    value_loss: Tensor
-    entropy_loss: Tensor
-    loss: Tensor
-    approx_kl: Tensor
-    clip_fraction: Tensor
-    grad_norm: Tensor
-    ratio_error: Tensor
 
 
 class Learner:
@@ -63,9 +30,19 @@ class Learner:
         self.config, self.policy, self.precision, self.group = config, policy, precision, group
         self.device = precision.device
         self.parameters = list(policy.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=1.0, eps=config.adam_eps, fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.parameters, lr=1.0, eps=config.adam_eps, fused=True, capturable=precision.on_gpu
+        )
         self.batch_size = derive(config).batch_size
-        self.shuffling = torch.Generator().manual_seed(seed)
+        self.shuffling = torch.Generator(self.device).manual_seed(seed)
+        if config.compile and policy.state_size:
+            raise ConfigError(
+                "compile = true needs minibatches of one shape, and a policy with memory has none: set it to false."
+            )
+        self.objective = compiled(objective) if config.compile else objective
+
+    def forget(self) -> None:
+        """Nothing is kept that depends on where weights and moments lie in memory."""
 
     def update(
         self, rollout: Rollout, hyper: Hyper, on_epoch: Callable[[EpochView], bool | None] | None = None
@@ -79,6 +56,7 @@ class Learner:
             batch = self._corrected(batch, minibatches)
         whole = batch._replace(advantages=self._scaled(batch.advantages, "batch"))
         watched = self.group.lead(on_epoch is not None)
+        hyper = on_device(hyper, self.device) if self.config.compile else hyper  # numbers would be compiled in
         for group in self.optimizer.param_groups:
             group["lr"] = hyper.learning_rate
         epochs: list[list[MinibatchStats]] = []
@@ -86,7 +64,7 @@ class Learner:
         for epoch in range(hyper.n_epochs):
             epochs.append([])
             for part in minibatches.shuffled(self.shuffling):
-                stats, stopped = self._minibatch(_take(whole, part.rows), part, hyper)
+                stats, stopped = self._minibatch(take(whole, part.rows), part, hyper)
                 epochs[-1].append(stats)
                 if stopped:
                     break
@@ -107,9 +85,9 @@ class Learner:
         MAX_WEIGHT (Ionides 2008, "Truncated importance sampling"). Advantages stay those of the critic that acted.
         """
         log_probs = torch.empty_like(batch.log_probs)
-        for part in minibatches.shuffled(torch.Generator().manual_seed(0)):
+        for part in minibatches.shuffled(torch.Generator(self.device).manual_seed(0)):
             rows = part.rows[part.mine]
-            mine = _take(batch, rows)
+            mine = take(batch, rows)
             with self.precision.forward():
                 distribution, _ = part.evaluate(mine.obs)
             log_probs[rows] = distribution.log_prob(mine.actions)
@@ -136,7 +114,7 @@ class Learner:
             self.config.bootstrap_terminations,
             rollout.valid,
         )
-        keep = None if bool(rollout.valid.all()) else rollout.valid.flatten().nonzero()[:, 0]
+        keep = None if rollout.whole or bool(rollout.valid.all()) else rollout.valid.flatten().nonzero()[:, 0]
 
         def flat(tensor: Tensor) -> Tensor:
             tensor = tensor.flatten(0, 1)
@@ -162,37 +140,35 @@ class Learner:
         Of a group, each process computes its share of the batch's means; their sums over the processes are the means.
         """
         batch = batch._replace(advantages=self._scaled(batch.advantages, "minibatch"))
-        batch, weight = _take(batch, part.mine), part.weight
+        batch = take(batch, part.mine)
         if batch.weights is not None:
             batch = batch._replace(advantages=batch.advantages * batch.weights)
-        with self.precision.forward():
-            distribution, values = part.evaluate(batch.obs)
-        log_ratio = distribution.log_prob(batch.actions) - batch.log_probs
-        policy = weight * policy_loss(log_ratio, batch.advantages, hyper.clip_range)
-        value = weight * value_loss(values, batch.values, batch.returns, hyper.clip_range_vf)
-        entropy = -weight * distribution.entropy().mean()
-        loss = policy + hyper.ent_coef * entropy + self.config.vf_coef * value
-        with torch.no_grad():
-            kl = weight * approx_kl(log_ratio)
-            clipped = weight * clip_fraction(log_ratio, hyper.clip_range)
-            ratio_error = (log_ratio.exp() - 1.0).abs().max()
-        stop = hyper.target_kl is not None and bool(self.group.sum(kl.clone()) > 1.5 * hyper.target_kl)
-        norm = torch.zeros((), device=self.device)
-        if not stop:
-            norm = self.precision.step(
-                loss, self.optimizer, self.parameters, self.config.max_grad_norm, self.group.sum_gradients
-            )
-        detached = [figure.detach() for figure in (policy, value, entropy, loss, kl, clipped, norm, ratio_error)]
-        return MinibatchStats(*detached), stop
+        loss, stats = self.objective(
+            part.evaluate, self.precision.forward, batch, part.weight, hyper, self.config.vf_coef
+        )
+        kl = stats.approx_kl
+        if hyper.target_kl is not None and bool(self.group.sum(kl.clone()) > 1.5 * hyper.target_kl):
+            return stats, True
+        norm = self.precision.step(
+            loss, self.optimizer, self.parameters, self.config.max_grad_norm, self.group.sum_gradients
+        )
+        return stats._replace(grad_norm=norm.detach()), False
 
     def _stats(self, batch: Batch, epochs: list[list[MinibatchStats]], stopped: bool, start: float) -> UpdateStats:
-        """The update's figures, aggregated as metrics.py states; the one place where the device is read."""
+        """The update's figures, aggregated as metrics.py states."""
         every = torch.stack([torch.stack(list(stats)) for epoch in epochs for stats in epoch])
         if self.group.size > 1:
             every = torch.cat([self.group.sum(every[:, :6].clone()), self.group.largest(every[:, 6:].clone())], dim=1)
-        every = every.cpu()
+        return self._told(*self._read(batch, every), len(epochs), len(epochs[-1]), stopped, start)
+
+    def _told(
+        self, every: Tensor, about: list[float], n_epochs: int, n_last: int, stopped: bool, start: float
+    ) -> UpdateStats:
+        """The figures of an update of `n_epochs`, the last of which had `n_last` minibatches, from those of `every`
+        minibatch [n, 8] and those `about` the batch, on the host."""
+        explained, bias, adv_mean, adv_std, return_mean, return_std, std = about
         mean = MinibatchStats(*every.double().mean(dim=0))
-        last = every[-len(epochs[-1]) :]
+        last = every[-n_last:]
         kl, norm = every[:, 4], every[:, 6]
         if stopped:  # the minibatch that stopped the update took no step
             norm = norm[:-1]
@@ -204,9 +180,6 @@ class Learner:
                 "for NaN or huge values in the environment's observations and rewards."
             )
         steps = max(1, len(norm))
-        with torch.no_grad():
-            first = _take(batch, slice(0, 1))
-            std = self.policy.get_distribution(first.obs).std()
         return UpdateStats(
             policy_gradient_loss=float(mean.policy_gradient_loss),
             value_loss=float(mean.value_loss),
@@ -216,25 +189,39 @@ class Learner:
             kl_update=float(kl.mean()),
             kl_max=float(kl.max()),
             clip_fraction=float(mean.clip_fraction),
-            explained_variance=explained_variance(batch.values, batch.returns),
+            explained_variance=_known(explained),
             grad_norm=float(norm.sum()) / steps,
             grad_norm_max=float(norm.max()) if len(norm) else 0.0,
             grad_clip_fraction=float((norm > self.config.max_grad_norm).sum()) / steps,
             ratio_error=float(every[0, 7]),
-            adv_mean=float(batch.advantages.mean()),
-            adv_std=float(batch.advantages.std(unbiased=False)),
-            return_mean=float(batch.returns.mean()),
-            return_std=float(batch.returns.std(unbiased=False)),
-            value_bias=value_bias(batch.values, batch.returns),
-            std=None if std is None else float(std.mean()),
-            n_epochs_done=len(epochs),
+            adv_mean=adv_mean,
+            adv_std=adv_std,
+            return_mean=return_mean,
+            return_std=return_std,
+            value_bias=_known(bias),
+            std=_known(std),
+            n_epochs_done=n_epochs,
             gradient_steps=len(norm),
             kl_stopped=stopped,
             update_s=time.perf_counter() - start,
         )
 
+    @torch.no_grad()
+    def _read(self, batch: Batch, every: Tensor) -> tuple[Tensor, list[float]]:
+        """`every` on the host, and figures of the whole batch; NaN for what is not defined. All is read here, at once."""
+        std = self.policy.get_distribution(take(batch, slice(0, 1)).obs).std()
+        figures = [
+            explained_variance(batch.values, batch.returns),
+            value_bias(batch.values, batch.returns),
+            batch.advantages.mean(),
+            batch.advantages.std(unbiased=False),
+            batch.returns.mean(),
+            batch.returns.std(unbiased=False),
+            torch.full_like(batch.returns[0], torch.nan) if std is None else std.mean(),
+        ]
+        read = torch.cat([every.flatten(), torch.stack(figures)]).cpu()
+        return read[: every.numel()].view(every.shape), read[every.numel() :].tolist()
 
-def _take(batch: Batch, rows: Tensor | slice) -> Batch:
-    obs = {key: part[rows] for key, part in batch.obs.items()} if isinstance(batch.obs, dict) else batch.obs[rows]
-    rest: list[Any] = [None if part is None else part[rows] for part in batch[1:]]
-    return Batch(obs, *rest)
+
+def _known(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure

@@ -15,6 +15,7 @@ from upswing.engine.group import Group
 from upswing.engine.placed import place
 from upswing.engine.torch_engine import TorchEngine
 from upswing.envs.contract import VectorEnv
+from upswing.envs.device import torch_device
 from upswing.envs.make import make_vector_env
 from upswing.envs.spaces import has_images
 from upswing.errors import ConfigError
@@ -75,15 +76,7 @@ def _device(config: TrainConfig, env: VectorEnv) -> torch.device:
         return device
     if config.device == "auto":
         return torch.device("cuda" if has_images(env.observation_space) and torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(config.device)
-    except RuntimeError:
-        raise ConfigError(f"device = {config.device!r} is not a device: write cpu, cuda, cuda:1 or auto.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"device = {config.device!r} needs a GPU that torch can use, and it finds none: see upswing info."
-        )
-    return device
+    return torch_device(config.device)
 
 
 @contextmanager

@@ -44,11 +44,11 @@ class Transitions:
 
     def __init__(self, policy: ActorCritic, rollout: Rollout, size: int, group: Group):
         self.policy, self.size, self.group = policy, size, group
-        self.n = int(rollout.valid.sum())
+        self.n = rollout.valid.numel() if rollout.whole else int(rollout.valid.sum())
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Minibatch]:
         """See Minibatches."""
-        order = torch.randperm(self.n, generator=generator).to(next(self.policy.parameters()).device)
+        order = torch.randperm(self.n, generator=generator, device=generator.device)
         for rows in order.split(self.size):
             yield Minibatch(rows, *self.group.rows(len(rows)), self.policy)
 
@@ -75,7 +75,7 @@ class Sequences:
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Minibatch]:
         """See Minibatches."""
-        order = torch.randperm(len(self.lengths), generator=generator).numpy()
+        order = torch.randperm(len(self.lengths), generator=generator, device=generator.device).cpu().numpy()
         lengths = self.lengths[order]
         belongs = (2 * np.cumsum(lengths) - lengths) // (2 * self.size)
         for chosen in np.split(order, np.flatnonzero(np.diff(belongs)) + 1):

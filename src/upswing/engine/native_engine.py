@@ -51,7 +51,7 @@ class Tally:
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
     """What about these keeps the native engine from training them, as the end of a sentence; None where it can."""
     if place(env) is not None:
-        return "its environments live on a GPU"
+        return "its environments live on a device, as tensors"
     if config.collect == "overlap":
         return "collect asks for overlap"
     if config.amp != "off":

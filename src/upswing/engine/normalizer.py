@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -26,13 +28,27 @@ class Normalizer:
         config: TrainConfig,
         observation_space: gymnasium.Space,
         n_envs: int,
-        gather: Callable[[np.ndarray], np.ndarray] = lambda part: part,
+        gather: Callable[[Any], Any] = lambda part: part,
     ):
         self.clip_obs, self.clip_reward, self.gamma = config.clip_obs, config.clip_reward, config.gamma
         self.obs: dict[str, Moments] = _obs_moments(observation_space) if config.normalize_obs else {}
         self.returns = no_moments(()) if config.normalize_reward else None
         self.gather = gather
         self.discounted = np.zeros(n_envs)  # [N] running discounted return of each environment
+
+    def on_host(self) -> Normalizer:
+        """The same statistics as arrays: this one's are."""
+        return self
+
+    def twin(self) -> Normalizer:
+        """A normaliser of its own with the same statistics."""
+        twin = copy.copy(self)
+        twin.take(self)
+        return twin
+
+    def take(self, other: Normalizer) -> None:
+        """Hold the statistics that `other`, of the same kind, holds now."""
+        self.obs, self.returns = dict(other.obs), other.returns
 
     def observe(self, obs: Observation) -> Observation:
         """`obs` [N, ...] scaled, after its values were added to the statistics."""
@@ -66,6 +82,10 @@ class Normalizer:
         self.returns = merge(self.returns, self.gather(self.discounted)[self.gather(counted)])
         self.discounted[ended] = 0.0
         return scale_rewards(rewards, self.returns, self.clip_reward)
+
+    def set_discounted(self, discounted: np.ndarray) -> None:
+        """Continue from running discounted returns [N]."""
+        self.discounted = np.array(discounted)
 
     def arrays(self) -> Arrays:
         """The statistics by name, for a checkpoint; empty when nothing is normalised."""

@@ -8,7 +8,6 @@ A rollout is thus one update older than the policy that learns from it; the lear
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,7 +38,7 @@ class OverlappedCollector:
 
     def __init__(self, actor: Collector, policy: ActorCritic, auto: bool):
         self.actor, self.policy = actor, policy
-        self.normalizer = copy.copy(actor.normalizer)  # as of the rollout delivered last
+        self.normalizer = actor.normalizer.twin()  # as of the rollout delivered last
         self.num_timesteps = 0  # of delivered rollouts
         self.overlaps: bool | None = None if auto else True  # None: not decided yet
         self._thread = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),))
@@ -104,7 +103,7 @@ class OverlappedCollector:
             acting.copy_(learned)
 
     def _keep_statistics(self) -> None:
-        self.normalizer.obs, self.normalizer.returns = dict(self.actor.normalizer.obs), self.actor.normalizer.returns
+        self.normalizer.take(self.actor.normalizer)
 
     def reset(self, seeds: list[int] | None = None) -> None:
         """Begin new episodes in every environment; a rollout under way is dropped."""
@@ -117,7 +116,7 @@ class OverlappedCollector:
         """Act by weights and statistics that have been replaced; a rollout under way is dropped."""
         self._wait()
         self._pending = None
-        self.actor.normalizer.obs, self.actor.normalizer.returns = dict(self.normalizer.obs), self.normalizer.returns
+        self.actor.normalizer.take(self.normalizer)
 
     def get_state(self, environments: bool = True) -> dict[str, Any]:
         """The actor's state once the rollout under way is complete; that rollout itself is not part of it."""

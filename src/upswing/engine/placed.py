@@ -27,6 +27,13 @@ def copied(obs: Any) -> Any:
     return obs.clone() if isinstance(obs, Tensor) else obs.copy()
 
 
+def on_host(obs: Any) -> Any:
+    """An observation as arrays."""
+    if isinstance(obs, dict):
+        return {key: on_host(part) for key, part in obs.items()}
+    return obs.cpu().numpy() if isinstance(obs, Tensor) else obs
+
+
 def joined(parts: list[Any]) -> Any:
     """Observations [K, ...] one after the other."""
     first = parts[0]

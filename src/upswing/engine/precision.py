@@ -24,6 +24,11 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether it all happens on a GPU that torch drives by CUDA."""
+        return self.device.type == "cuda"
+
+    @property
     def skips_steps(self) -> bool:
         """Whether a gradient that is not finite means no more than a loss that was scaled too far."""
         return self.scaler.is_enabled()
@@ -39,9 +44,11 @@ class Precision:
         parameters: Sequence[nn.Parameter],
         max_norm: float,
         complete: Callable[[Sequence[nn.Parameter]], None] | None = None,
+        allowed: Tensor | None = None,
     ) -> Tensor:
-        """The global gradient norm before clipping, after `complete` has had the gradients. Where it is not finite the
-        weights stay as they are: fused Adam's `found_inf` makes it skip the step without the host having to look."""
+        """The global gradient norm before clipping, after `complete` has had the gradients. Where it is not finite, or
+        where `allowed`, a scalar on the device, is 0, the weights stay as they are: fused Adam's `found_inf` makes it skip
+        the step without the host having to look."""
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if complete is not None:
@@ -49,7 +56,8 @@ class Precision:
         self.scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         if not self.scaler.is_enabled():
-            optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+            good = torch.isfinite(norm) if allowed is None else torch.isfinite(norm) & (allowed > 0)
+            optimizer.found_inf = (~good).float()  # type: ignore[attr-defined]
         self.scaler.step(optimizer)
         self.scaler.update()
         return norm

@@ -19,6 +19,7 @@ from upswing.config import TrainConfig
 from upswing.envs import native
 from upswing.envs.atari import AtariVectorEnv, is_atari
 from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
+from upswing.envs.device import DEVICE_ENVS, make_device_env, torch_device
 from upswing.envs.envpool import EnvPoolVectorEnv
 from upswing.envs.group import Factory
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
@@ -47,16 +48,21 @@ def make_vector_env(
 ) -> VectorEnv:
     """`n_envs` environments of `config`, stepped as `config.vectorization` says; its `description` tells how.
 
-    With `seeds` [n_envs] their first episodes have begun. With `evaluation`, auto does without worker processes.
+    With `seeds` [n_envs] their first episodes have begun. With `evaluation`, auto does without worker processes, and
+    what trains on a device is evaluated as auto would: the few episodes of a score are sooner done on the host.
     `render_mode` is the first environment's. An untrusted config may not name code to import. Raises UserError.
     """
     kind = config.vectorization
+    if kind == "device" and (evaluation or render_mode is not None):
+        kind = "auto"
     if name := map_name(config.env):
         env: VectorEnv = _games(name, config, _factories(config, n_envs, trusted, evaluation, render_mode))
     elif (scene := _parallel_scene(config, n_envs, trusted, evaluation, render_mode)) is not None:
         env = scene
     elif kind == "auto":
         env = _automatic(config, n_envs, trusted, evaluation, render_mode)
+    elif kind == "device":
+        env = _required_on_device(config, n_envs)
     elif kind == "native":
         env = _required_native(config, n_envs, trusted)
     elif kind == "envpool":
@@ -141,6 +147,24 @@ def _required_native(config: TrainConfig, n_envs: int, trusted: bool) -> VectorE
     return env
 
 
+def _on_device(config: TrainConfig, n_envs: int) -> VectorEnv | None:
+    """Environments on the device that the setting names, or where a GPU can be had on that one; None where there are none."""
+    import torch
+
+    setting = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    return cast(VectorEnv | None, make_device_env(config.env, config.env_kwargs, n_envs, torch_device(setting)))
+
+
+def _required_on_device(config: TrainConfig, n_envs: int) -> VectorEnv:
+    env = _on_device(config, n_envs)
+    if env is None:
+        raise ConfigError(
+            f"vectorization = device, but there is no {env_name(config.env)} on devices with these env_kwargs, only "
+            f"{', '.join(DEVICE_ENVS)}: set it to auto."
+        )
+    return env
+
+
 def _envpool(config: TrainConfig, n_envs: int, render_mode: str | None) -> VectorEnv:
     kwargs = config.env_kwargs if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
     n_threads = config.n_workers or usable_cores()
@@ -172,7 +196,11 @@ def _atari(config: TrainConfig, spec: EnvSpec, n_envs: int, evaluation: bool) ->
 
 
 def _automatic(config: TrainConfig, n_envs: int, trusted: bool, evaluation: bool, render_mode: str | None) -> VectorEnv:
-    """Compiled environments if there are any, otherwise whichever of this process and workers is faster."""
+    """Environments on the GPU that trains or compiled ones if there are any, otherwise whichever of this process and
+    workers is faster."""
+    training_on_gpu = config.device.startswith("cuda") and not evaluation and render_mode is None
+    if training_on_gpu and (placed := _on_device(config, n_envs)) is not None:
+        return placed
     if render_mode is None and (compiled := _native(config, n_envs, trusted)) is not None:
         return compiled
     found = find_env(config.env, trusted=trusted)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from upswing.training import prepare
 USUAL_EPOCHS, LARGEST_BATCH = 10, 1024
 MOST_STEPS = 32  # gradient steps in a measured epoch
 ROUND_S = 0.6  # of measuring, for each row
+ROUNDS = 6  # of bf16 against float32, at least
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """How many times as fast bf16 is as float32 in gradient steps: the median over rounds, and their range."""
+
+    factor: float
+    low: float
+    high: float
+
+    @property
+    def helps(self) -> bool:
+        """Whether it was faster in every round."""
+        return self.low > 1.0
+
+
+@dataclass(frozen=True)
 class Profile:
     """What was measured."""
 
@@ -76,6 +91,7 @@ class Profile:
     split: Split
     options: tuple[Option, ...]
     gradient_steps: int
+    bf16: Gain | None = None  # of the torch engine
 
 
 def profile(config: TrainConfig, *, trusted: bool = True) -> Profile:
@@ -87,7 +103,25 @@ def profile(config: TrainConfig, *, trusted: bool = True) -> Profile:
         derived = derive(other)
         steps = derived.n_minibatches * other.n_epochs
         options.append(Option(changes, predicted, measured(other, trusted), steps, other.n_epochs))
-    return Profile(config, split, tuple(options), derive(config).n_minibatches * config.n_epochs)
+    bf16 = amp_gain(config, trusted) if split.engine == "torch" else None
+    return Profile(config, split, tuple(options), derive(config).n_minibatches * config.n_epochs, bf16)
+
+
+def amp_gain(config: TrainConfig, trusted: bool = True) -> Gain:
+    """How much faster the torch engine's gradient steps are in bf16, measured in turns on short rollouts."""
+    kinds = [replace(_short(config), engine="torch", collect="sync", amp=amp) for amp in ("off", "bf16")]
+    hyper = hyper_at(kinds[0], schedules(kinds[0]), Progress())._replace(target_kl=None, n_epochs=1)
+    ratios: list[float] = []
+    with ExitStack() as stack:
+        engines = [stack.enter_context(closing(prepare(kind, trusted=trusted).engine)) for kind in kinds]
+        stack.enter_context(thread_limit(config, engines[0].env.observation_space))
+        rollouts = [engine.collect() for engine in engines]
+        until = time.perf_counter() + ROUND_S
+        while len(ratios) < ROUNDS or time.perf_counter() < until:
+            off, bf16 = (e.update(r, hyper).update_s for e, r in zip(engines, rollouts, strict=True))
+            ratios.append(off / bf16)
+    rounds = sorted(ratios[1:])  # the first warms up
+    return Gain(rounds[len(rounds) // 2], rounds[0], rounds[-1])
 
 
 def measured(config: TrainConfig, trusted: bool = True) -> Split:
@@ -222,6 +256,7 @@ def as_json(found: Profile) -> dict[str, Any]:
         "seconds": dataclasses.asdict(split) | {"update": split.update, "total": split.total},
         "findings": list(split.codes),
         "gradient_steps": found.gradient_steps,
+        "bf16": None if found.bf16 is None else dataclasses.asdict(found.bf16) | {"helps": found.bf16.helps},
         "options": [
             {
                 "changes": plain_changes(option.changes),

@@ -44,9 +44,19 @@ def screen(found: Profile, lang: str, env: str) -> RenderableType:
         lines.append(Text(" " + fill(words[code], {"share": percent(shares[code])}), style=f"bold {ODD}"))
     if not split.codes:
         lines.append(Text.assemble((" ✔ ", GOOD), (words["fine"], STRONG)))
+    lines += [Text(" " + _about_amp(found, words), style=DIM)]
     if found.options:
         lines += [Text(""), Padding(_options(found, words), (0, 1)), Text(""), *_advice(found, words, env)]
     return Group(*lines)
+
+
+def _about_amp(found: Profile, words: dict[str, str]) -> str:
+    """Whether mixed precision would help."""
+    if found.bf16 is None:
+        return words["amp_native"]
+    gain = found.bf16
+    how = {"factor": f"{gain.factor:.2f}", "range": f"{gain.low:.2f}–{gain.high:.2f}"}
+    return fill(words["amp_helps" if gain.helps else "amp_not"], how)
 
 
 def _split(found: Profile, words: dict[str, str]) -> RenderableType:

@@ -9,8 +9,7 @@ environment's side of the contract. No kind uses torch's global generator when i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -61,11 +60,11 @@ class Categorical(Distribution):
 
     logits: Tensor  # [B, n]
     mask: Tensor | None = None  # [B, n] bool: True where the choice is valid
+    _log_probs: Tensor = field(init=False, repr=False)  # [B, n]
 
-    @cached_property
-    def _log_probs(self) -> Tensor:
+    def __post_init__(self) -> None:
         logits = self.logits if self.mask is None else self.logits.masked_fill(~self.mask, -math.inf)
-        return logits.log_softmax(-1)
+        object.__setattr__(self, "_log_probs", logits.log_softmax(-1))
 
     def sample(self, generator: torch.Generator | None = None, noise: Tensor | None = None) -> Tensor:
         """Choices [B]. Raises ValueError on the CPU where a row has no valid choice (see `require_choices`)."""
@@ -100,16 +99,20 @@ class MultiCategorical(Distribution):
     logits: Tensor  # [B, sum(nvec)]
     nvec: tuple[int, ...]
     mask: Tensor | None = None  # [B, sum(nvec)] bool
+    _log_probs: Tensor = field(
+        init=False, repr=False
+    )  # [B, A, max(nvec)]: a row per head, filled up with probability 0
 
-    @cached_property
-    def _log_probs(self) -> Tensor:
-        """[B, A, max(nvec)]: a row per head, filled up with choices of probability 0."""
+    def __post_init__(self) -> None:
         logits = self.logits if self.mask is None else self.logits.masked_fill(~self.mask, -math.inf)
+        object.__setattr__(self, "_log_probs", self._heads(logits).log_softmax(-1))
+
+    def _heads(self, logits: Tensor) -> Tensor:
         if len(set(self.nvec)) == 1:
-            return logits.unflatten(-1, (len(self.nvec), self.nvec[0])).log_softmax(-1)
+            return logits.unflatten(-1, (len(self.nvec), self.nvec[0]))
         widest = max(self.nvec)
         heads = zip(logits.split(self.nvec, -1), self.nvec, strict=True)
-        return torch.stack([F.pad(head, (0, widest - n), value=-math.inf) for head, n in heads], -2).log_softmax(-1)
+        return torch.stack([F.pad(head, (0, widest - n), value=-math.inf) for head, n in heads], -2)
 
     def sample(self, generator: torch.Generator | None = None, noise: Tensor | None = None) -> Tensor:
         """Choices [B, A]. Raises ValueError on the CPU where a head has no valid choice (see `require_choices`)."""
