@@ -157,6 +157,8 @@ def _trained(config: TrainConfig, folder: Path, name: str) -> None:
 
     shutil.rmtree(folder / name, ignore_errors=True)
     result = train(replace(config, out_dir=str(folder), name=name, eval_freq=0, n_eval_episodes=50, checkpoint_freq=0))
+    if result.stopped is not None:
+        raise SystemExit(f"{config.env}, {config.collect}, seed {config.seed} was stopped: call this again to go on.")
     (folder / name / "done").touch()
     print(f"{config.env}, {config.collect}, seed {config.seed}: {result.mean_reward:.2f}", flush=True)
 
