@@ -164,13 +164,14 @@ def test_halves_are_apart_and_known_causes_are_meant():
     assert len({run.name for run in runs}) == len(runs)
     assert not [run for run in runs if run.task.half == TUNING and run.fault and run.fault.half == REPORTING]
     assert len({run.env for run in runs}) >= 8
-    mixed = Run("Acrobot-v1", "gamma_low=0.5", 0)
-    assert (mixed.half, Run("Acrobot-v1", "lr_low=/30", 0).half) == ("mixed", REPORTING)
+    mixed = Run("PushBlock-v0", "gamma_low=0.5", 0)
+    assert (mixed.half, Run("PushBlock-v0", "adam_eps=1", 0).half) == ("mixed", REPORTING)
+    assert {Run("Acrobot-v1", "lr_low=/30", 0).half, Run("CartPole-v1", "recipe", 0).half} == {TUNING}
 
 
 @pytest.mark.parametrize("run", corpus.runs(corpus.WHOLE)[::7], ids=lambda run: run.name)
 def test_every_training_can_be_configured(run):
-    assert run.config().env == run.env
+    assert run.config().env == (run.task.env or run.env)
 
 
 def test_doses_by_hand():
@@ -184,6 +185,11 @@ def test_doses_by_hand():
     assert changed.name != Run("CartPole-v1", "gamma_low=0.5", 0).name
     mended = dataclasses.replace(Run("CartPole-v1", "gamma_low=0.5", 0), mended=True)
     assert mended.config().gamma == 0.98
+    whole = Run("PushBlock-v0", "minibatch_whole=all", 0).config()
+    assert (whole.batch_size, whole.n_minibatches) == (256 * 25, None)
+    assert Run("CartPole-book", "rate_ends=0.3", 0).config().learning_rate == "piecewise:0=0.001,0.3=1e-8"
+    assert Run("Pendulum-heavy", "net_tiny=1", 0).config().policy_kwargs == {"net_arch": [1]}
+    assert Run("CartPole-book", "recipe", 0).config().env_kwargs == {"sutton_barto_reward": True}
 
 
 # ── faults at work ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,6 +226,31 @@ def test_unscaled_observations_and_actions():
     assert worlds.MisplacedActions(_pendulum()).acted(np.array([1, 2])).tolist() == [2, 1]
 
 
+def test_observations_that_lag_behind():
+    world = worlds.DelayedObservations(_pendulum(), 2)
+    plain = worlds.World(_pendulum())
+    first = plain.reset([1, 2])
+    assert (world.reset([1, 2]) == first).all()
+    action = np.full((2, 1), 0.5, np.float32)
+    true = [first, *(plain.step(action).obs for _ in range(250))]
+    for at in range(250):
+        step = world.step(action)
+        assert (step.obs == true[max(0, at - 1)]).all()
+        if step.truncated.any():
+            assert (step.final_obs == true[at - 2]).all()  # no newer than what it was shown before
+            break
+    assert at == 199
+
+
+def test_rewards_that_are_late_flipped_or_shifted():
+    true = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    late = worlds.LateRewards(_pendulum(), 2)
+    assert np.array([late.rewarded(row) for row in true]).tolist() == [[0, 0], [0, 0], [1, 2]]
+    half, whole = worlds.FlippedRewards(_pendulum(), 0.5), worlds.FlippedRewards(_pendulum(), 1.0)
+    assert (half.rewarded(true[0]).tolist(), whole.rewarded(true[0]).tolist()) == ([-1.0, 2.0], [-1.0, -2.0])
+    assert worlds.ShiftedRewards(_pendulum(), 100.0).rewarded(true[0]).tolist() == [101.0, 102.0]
+
+
 def test_spoiled_rollouts():
     from types import SimpleNamespace
 
@@ -232,6 +263,9 @@ def test_spoiled_rollouts():
     limits = rollout()
     programs.EndsAsLimits().on_rollout(limits, 0)
     assert limits.truncated.all() and not limits.terminated.any()
+    unseen = rollout()
+    programs.EndsUnseen().on_rollout(unseen, 0)
+    assert not unseen.terminated.any() and not unseen.truncated.any()
     shuffled = rollout(rewards=np.arange(100.0).reshape(50, 2))
     programs.ShuffledRewards().on_rollout(shuffled, 0)
     assert sorted(shuffled.rewards[:, 0]) == list(np.arange(0.0, 100.0, 2)) and shuffled.rewards[0, 0] != 0.0
@@ -242,20 +276,21 @@ def test_spoiled_rollouts():
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Three trainings of the benchmark at a fraction of their budget, each with a fault in the program."""
+    """Trainings of the benchmark at a fraction of their budget, each with a fault that no setting shows."""
     folder = tmp_path_factory.mktemp("benchmark")
-    names = ("recipe", "stale_log_probs=4", "critic_detached=hidden", "reward_large=x1e4")
+    names = ("recipe", "stale_log_probs=4", "critic_detached=hidden", "reward_large=x1e4", "units_dead=relu")
     return folder, {name: train_run(Run("CartPole-v1", name, 0, steps=0.05), folder) for name in names}
 
 
 def test_faults_show_in_the_records(tiny):
     folder, outcomes = tiny
-    plain, stale, detached, large = (read_series(folder / f"CartPole-v1.{name}.0") for name in outcomes)
+    plain, stale, detached, large, dead = (read_series(folder / f"CartPole-v1.{name}.0") for name in outcomes)
     assert np.nanmax(plain.column("train/ratio_error")) < 1e-5 < 1e-2 < np.nanmax(stale.column("train/ratio_error")[5:])
     assert np.nanmedian(detached.column("train/value_loss")[5:]) > np.nanmedian(plain.column("train/value_loss")[5:])
     assert np.nanmax(detached.column("train/explained_variance")) < 0.5
     assert np.nanmedian(large.column("rollout/iteration_rew_mean")) > 1e4
     assert outcomes["reward_large=x1e4"]["final"] < 1e3  # the true return, not the one that was told
+    assert np.nanmin(dead.column("train/dormant_units")) > 0.95 > np.nanmax(plain.column("train/dormant_units"))
     assert plain.has("rollout/obs_std_max", "eval/mean_reward")
     assert large.column("eval/mean_reward")[-1] > 1e4  # evaluations live in the same world
 
@@ -326,10 +361,12 @@ def test_advice_is_followed_in_order():
         run = Run("CartPole-v1", variant, 0)
         return Judged(run, True, Verdict(1, tuple(each.cause for each in advice), (), advice))
 
-    setting = followed(judged("gamma_low=0.5", Advice("reward_unrelated"), Advice("gamma_low", "gamma", 0.99)))
+    setting = followed(judged("gamma_low=0.5", Advice("out_of_step"), Advice("gamma_low", "gamma", 0.99)))
     assert setting.config().gamma == 0.99 and not setting.mended
     bug = followed(judged("stale_log_probs=4", Advice("stale_log_prob"), Advice("lr_high", "learning_rate", 1e-4)))
     assert bug.mended and bug.config().learning_rate == "linear:0.001"
+    spoiled = followed(judged("units_dead=relu", Advice("units_dead")))  # a setting shows a part of it alone
+    assert spoiled.mended and "activation_fn" not in spoiled.config().policy_kwargs
     other = followed(judged("stale_log_probs=4", Advice("mask_bug"), Advice("lr_high", "learning_rate", 1e-4)))
     assert not other.mended and other.config().learning_rate == 1e-4
     assert followed(judged("gamma_low=0.5", Advice("mask_bug"))) is None

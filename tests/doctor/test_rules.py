@@ -428,3 +428,59 @@ def test_an_adaptive_rate_is_no_odd_setting():
 
     case = make_case(healthy(settings={"learning_rate": "adaptive:1e-3"}, learning_rate=1e-2))
     assert CAUSES["lr_high"].plausible(case) < 0.5
+
+
+def likely(cause, series):
+    """How much a run speaks for `cause`."""
+    from upswing.doctor.causes import CAUSES
+
+    return CAUSES[cause].plausible(make_case(series))
+
+
+def test_a_setting_that_is_off_is_no_suspect_and_one_that_is_unknown_may_be():
+    off = healthy(settings={"target_kl": None}, kl_stopped=None, n_epochs_done=None, n_updates=None)
+    unknown = dataclass_replace(off, config={k: v for k, v in off.config.items() if k != "target_kl"})
+    assert likely("target_kl_small", off) == 0.0
+    assert likely("target_kl_small", unknown) is None
+    small = {"settings": {"target_kl": 1e-4}}
+    assert likely("target_kl_small", healthy(**small, kl_stopped=1.0)) > 0.9
+    assert likely("target_kl_small", healthy(**small)) == 0.0  # it never ended an update
+    every_epoch = healthy(**small, kl_stopped=None, n_epochs_done=None)  # Stable-Baselines3 logs the count alone
+    assert likely("target_kl_small", every_epoch) == 0.0
+
+
+def test_a_batch_given_as_a_number_of_minibatches_is_judged_by_its_size():
+    parts = healthy(settings={"batch_size": None, "n_minibatches": 128})
+    assert likely("batch_small", parts) == likely("batch_small", healthy(settings={"batch_size": 4})) == 0.9
+
+
+def test_settings_that_hardly_any_recipe_has():
+    for cause, name, odd in (
+        ("eps_large", "adam_eps", 1.0),
+        ("clip_vf_small", "clip_range_vf", 1e-3),
+        ("net_small", "policy_kwargs", {"net_arch": {"pi": [1], "vf": [64]}}),
+    ):
+        assert likely(cause, healthy(settings={name: odd})) > 0.9 > 0.2 > (likely(cause, healthy()) or 0.0), cause
+    assert likely("units_dead", healthy(**{"train/dormant_units": 1.0})) > 0.9
+
+
+def test_more_updates_are_bought_by_what_is_cheap_first_and_never_for_more_than_four_budgets():
+    from upswing.doctor.remedies import more_updates
+
+    def change(**settings):
+        return more_updates(make_case(healthy(n=4, settings={"total_timesteps": 4 * POOL, **settings})))
+
+    assert change(n_envs=1, n_steps=64, total_timesteps=4 * 64).new == 1000  # 4 × 256, rounded
+    many = {"n_envs": 2048, "n_steps": 50, "total_timesteps": 2_000_000}
+    assert (change(**many).field, change(**many).new) == ("n_envs", 512)
+    slow = {"n_envs": 1, "n_steps": 64, "total_timesteps": 64_000, "learning_rate": 1e-7}
+    assert (change(**slow, n_epochs=4).field, change(**slow, n_epochs=4).new) == ("n_epochs", 8)
+    assert (change(**slow, n_epochs=10, batch_size=64).field) == "total_timesteps"
+
+
+def test_the_return_that_is_known_to_be_reachable_is_that_of_the_published_task():
+    from upswing.doctor.environment import known_environment
+
+    assert known_environment("Pendulum-v1")["reward_threshold"] == -200.0
+    assert "reward_threshold" not in known_environment("Pendulum-v1", {"g": 13.0})
+    assert known_environment("Pendulum-v1", {"render_mode": "rgb_array"})["reward_threshold"] == -200.0

@@ -16,7 +16,7 @@ from upswing.doctor import remedies
 from upswing.doctor.case import Case
 from upswing.doctor.findings import Change
 from upswing.doctor.returns import FLAT
-from upswing.doctor.rules.policy import adaptive_parts, target_kl
+from upswing.doctor.rules.policy import adaptive_parts, limit_acted, target_kl
 from upswing.doctor.rules.value import target_variance
 from upswing.doctor.rules.world import episode_length
 from upswing.doctor.shape import budget, mean_rate, shape_of
@@ -47,9 +47,11 @@ def along(value: float | None, *points: tuple[float, float], log: bool = True) -
 
 
 def setting(name: str, *points: tuple[float, float], log: bool = True) -> Plausibility:
-    """The likelihood by the number that setting `name` has; None where it has none."""
+    """The likelihood by the number that setting `name` has; 0 where it is known to be off, None where it is unknown."""
 
     def plausible(case: Case) -> float | None:
+        if case.series.is_off(name):
+            return 0.0
         value = case.series.setting(name)
         number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
         return along(number, *points, log=log)
@@ -102,6 +104,18 @@ def _few_updates(case: Case) -> float | None:
     by_travel = along(shape.travel, (0.05, 0.5), (0.5, 0.45), (1.0, 0.35), (3.0, 0.1))
     known = [value for value in (by_iterations, by_travel) if value is not None]
     return max(known) if known else None
+
+
+def batch(*points: tuple[float, float]) -> Plausibility:
+    """The likelihood by the size of a minibatch, however it was set."""
+    return lambda case: along(shape_of(case.series).batch_size, *points)
+
+
+def _target_kl_small(case: Case) -> float | None:
+    return 0.0 if limit_acted(case) is False else _BY_TARGET(case)
+
+
+_BY_TARGET = setting("target_kl", (1e-4, 0.97), (1e-3, 0.9), (3e-3, 0.5), (0.01, 0.2), (0.03, 0.05))
 
 
 def _gamma_low(case: Case) -> float | None:
@@ -197,6 +211,24 @@ def _stale(case: Case) -> float | None:
     return 0.6 if unexplained else 0.1
 
 
+def _net_small(case: Case) -> float | None:
+    kwargs = case.series.setting("policy_kwargs")
+    widths = network_widths(kwargs.get("net_arch", [64])) if isinstance(kwargs, dict) else []
+    return along(min(widths), (1, 0.97), (2, 0.9), (4, 0.6), (8, 0.3), (16, 0.08)) if widths else None
+
+
+def network_widths(arch: object) -> list[int]:
+    """The widths of the hidden layers that `net_arch` names, however it is nested."""
+    parts = arch.values() if isinstance(arch, dict) else arch if isinstance(arch, list | tuple) else ()
+    return [w for part in parts for w in ([part] if isinstance(part, int) else network_widths(part)) if w > 0]
+
+
+def _units_dead(case: Case) -> float | None:
+    silent = case.series.column("train/dormant_units")
+    silent = silent[np.isfinite(silent)]
+    return along(float(silent[0]), (0.3, 0.1), (0.6, 0.6), (0.95, 0.97), log=False) if len(silent) else None
+
+
 def _std(case: Case, *points: tuple[float, float]) -> float | None:
     if case.discrete is True:
         return 0.0
@@ -245,7 +277,7 @@ CAUSES: dict[str, Cause] = {
     "no_advantage": Cause(fixed(0.4), remedies.none, 0),
     "bad_numbers": Cause(fixed(0.5), remedies.none, 1),
     # environment and reward
-    "reward_unrelated": Cause(_no_learning, remedies.none, 1),
+    "out_of_step": Cause(_no_learning, remedies.none, 1),
     "sparse_reward": Cause(_sparse, remedies.none, 1),
     "reward_outliers": Cause(fixed(0.3), remedies.normalize_reward, 1),
     "reward_hacking": Cause(fixed(0.25), remedies.none, 1),
@@ -270,14 +302,12 @@ CAUSES: dict[str, Cause] = {
     "epochs_many": Cause(_epochs_many, remedies.fewer_epochs, by_setting=True),
     "epochs_few": Cause(setting("n_epochs", (1, 0.6), (2, 0.4), (4, 0.1)), remedies.more_epochs),
     "batch_small": Cause(
-        setting("batch_size", (4, 0.9), (16, 0.5), (32, 0.25), (64, 0.12), (256, 0.05)),
+        batch((4, 0.9), (16, 0.5), (32, 0.25), (64, 0.12), (256, 0.05)),
         remedies.larger_batch,
         by_setting=True,
     ),
-    "batch_tiny": Cause(setting("batch_size", (8, 0.95), (64, 0.6), (256, 0.3), (2048, 0.05)), remedies.larger_batch),
-    "batch_large": Cause(
-        setting("batch_size", (512, 0.05), (4096, 0.3), (32768, 0.7)), remedies.smaller_batch, by_setting=True
-    ),
+    "batch_tiny": Cause(batch((8, 0.95), (64, 0.6), (256, 0.3), (2048, 0.05)), remedies.larger_batch),
+    "batch_large": Cause(batch((512, 0.05), (4096, 0.3), (32768, 0.7)), remedies.smaller_batch, by_setting=True),
     "batch_over_pool": Cause(fixed(0.9), remedies.batch_to_pool),
     "batch_ragged": Cause(fixed(0.9), remedies.even_batch),
     "few_updates": Cause(_few_updates, remedies.more_updates, by_setting=True),
@@ -311,11 +341,7 @@ CAUSES: dict[str, Cause] = {
     "clip_large": Cause(
         setting("clip_range", (0.2, 0.05), (0.4, 0.2), (0.6, 0.6), (1.0, 0.9)), remedies.usual_clip, by_setting=True
     ),
-    "target_kl_small": Cause(
-        setting("target_kl", (1e-4, 0.97), (1e-3, 0.9), (3e-3, 0.5), (0.01, 0.2), (0.03, 0.05)),
-        remedies.raise_target_kl,
-        by_setting=True,
-    ),
+    "target_kl_small": Cause(_target_kl_small, remedies.raise_target_kl, by_setting=True),
     "critic_untrained": Cause(_critic_untrained, remedies.train_critic, by_setting=True),
     "critic_dominates": Cause(
         setting("vf_coef", (0.5, 0.1), (1.0, 0.2), (5.0, 0.7), (50.0, 0.95)), remedies.train_critic, by_setting=True
@@ -331,6 +357,18 @@ CAUSES: dict[str, Cause] = {
     "schedule_short": Cause(fixed(0.1), remedies.none),
     "resume_leap": Cause(fixed(0.8), remedies.none),
     "eval_rare": Cause(fixed(0.9), remedies.evaluate_often),
+    "eps_large": Cause(
+        setting("adam_eps", (1e-5, 0.02), (1e-3, 0.2), (1e-2, 0.6), (0.1, 0.93), (1.0, 0.98)),
+        remedies.usual_eps,
+        by_setting=True,
+    ),
+    "clip_vf_small": Cause(
+        setting("clip_range_vf", (1e-3, 0.95), (1e-2, 0.8), (0.1, 0.4), (0.2, 0.15), (1.0, 0.05)),
+        remedies.no_value_clip,
+        by_setting=True,
+    ),
+    "net_small": Cause(_net_small, remedies.usual_network, by_setting=True),
+    "units_dead": Cause(_units_dead, remedies.none, 2),
     # speed
     "update_work": Cause(_epochs_many, remedies.fewer_epochs),
     "device": Cause(fixed(0.2), remedies.none),

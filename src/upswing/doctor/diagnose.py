@@ -94,7 +94,8 @@ def diagnose(
     be wrong too often. Raises UserError where nothing can be read.
     """
     series = run if isinstance(run, Series) else read_series(run, mapping, settings)
-    series = dataclasses.replace(series, environment=completed(series.environment, series.setting("env")))
+    known = completed(series.environment, series.setting("env"), series.setting("env_kwargs"))
+    series = dataclasses.replace(series, environment=known)
     case = make_case(series, active, live)
     early = case.done < limit("live_early")  # the first tenth of a training proves nothing but bugs
     rules = [rule for rule in RULES if rule.family in (BUG, SETUP)] if early else RULES

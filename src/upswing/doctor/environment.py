@@ -22,14 +22,15 @@ benchmark.md shows PPO beyond them, else a little under its published return. Ta
 widely (most of MuJoCo) are left out on purpose: there a low return is no sign of a fault."""
 
 
-def known_environment(env: Any) -> dict[str, Any]:
+def known_environment(env: Any, env_kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """`max_episode_steps` and `reward_threshold` of the Gymnasium id `env`, as far as they are known.
 
-    An id that would import a module ("module:Id") is not looked up: a log must not decide what is imported.
+    Other physics or rewards by `env_kwargs` make it another task, whose reachable return is not known. An id that would import a module ("module:Id") is not looked up: a log must not decide what is imported.
     """
     if not isinstance(env, str) or ":" in env or not env:
         return {}
-    found: dict[str, Any] = {"reward_threshold": REACHABLE.get(env.rpartition("-v")[0] or env)}
+    changed = any(name != "render_mode" for name in env_kwargs or {})
+    found: dict[str, Any] = {"reward_threshold": None if changed else REACHABLE.get(env.rpartition("-v")[0] or env)}
     try:
         from gymnasium.envs.registration import registry
     except ImportError:
@@ -39,6 +40,6 @@ def known_environment(env: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def completed(environment: Mapping[str, Any], env: Any) -> dict[str, Any]:
+def completed(environment: Mapping[str, Any], env: Any, env_kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a log told of its environment, completed by what is publicly known."""
-    return {**known_environment(env), **environment}
+    return {**known_environment(env, env_kwargs), **environment}

@@ -67,7 +67,7 @@ class DoctorHook(Hook):
         """Note the settings, take up what an earlier process recorded, and judge the set-up."""
         self.run_dir = Path(info.run_dir) if info.run_dir else None
         self.settings = {**config_to_json(info.config), **info.changes, "env": info.config.env}
-        self.environment = completed({}, info.config.env)
+        self.environment = completed({}, info.config.env, info.config.env_kwargs)
         self.clip_obs = info.config.clip_obs if info.config.normalize_obs else None
         if info.start_timesteps and self.run_dir is not None:
             with contextlib.suppress(StorageError):  # nothing was recorded yet

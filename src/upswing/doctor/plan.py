@@ -117,7 +117,7 @@ def plan(
 def setup_series(config: TrainConfig, episode_length: float | None = None) -> Series:
     """`config` as the doctor sees a run before its first iteration."""
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    environment = known_environment(config.env)
+    environment = known_environment(config.env, config.env_kwargs)
     if episode_length is not None:
         environment["max_episode_steps"] = episode_length
     return Series(Source("upswing"), {}, config=settings, environment=environment)

@@ -14,6 +14,7 @@ from upswing.doctor.rules.world import episode_length
 from upswing.doctor.shape import schedule_of, shape_of
 from upswing.doctor.stats import median
 
+MOST_BUDGET = 4.0  # times the budget: more is not a change but another experiment
 USUAL_KL = 0.015  # where updates of healthy runs lie, at a clip range of 0.2
 
 
@@ -119,8 +120,7 @@ def larger_batch(case: Case) -> Change | None:
 
 def smaller_batch(case: Case) -> Change | None:
     """A quarter of the minibatch."""
-    batch, _ = _batch(case)
-    return Change("batch_size", batch, max(32, batch // 4)) if batch and batch > 32 else None
+    return _down_to(32, case)
 
 
 def batch_to_pool(case: Case) -> Change | None:
@@ -139,7 +139,8 @@ def even_batch(case: Case) -> Change | None:
 
 
 def more_updates(case: Case) -> Change | None:
-    """About 50 updates or more for the same budget, from fewer environments or shorter rollouts; else a larger budget."""
+    """About 50 updates from fewer environments or shorter rollouts; where updates are plenty, more gradient steps in each;
+    else a larger budget, at most MOST_BUDGET times the old."""
     shape, n_envs, n_steps = shape_of(case.series), case.series.setting("n_envs"), case.series.setting("n_steps")
     total = case.series.setting("total_timesteps")
     factor = 50 / max(1.0, shape.iterations or 50)
@@ -147,9 +148,17 @@ def more_updates(case: Case) -> Change | None:
         return Change("n_envs", n_envs, _power_of_two(n_envs / factor))
     if factor > 1.2 and isinstance(n_steps, int) and n_steps >= 128 * factor:
         return Change("n_steps", n_steps, _power_of_two(n_steps / factor))
+    if factor <= 1.2 and (busier := more_epochs(case) or _down_to(64, case)) is not None:
+        return busier
     if not isinstance(total, int | float):
         return None
-    return Change("total_timesteps", total, int(rounded(total * max(factor, 3.0 / (shape.travel or 3.0), 2.0))))
+    wanted = max(factor, 3.0 / (shape.travel or 3.0), 2.0)
+    return Change("total_timesteps", total, int(rounded(total * min(MOST_BUDGET, wanted))))
+
+
+def _down_to(size: int, case: Case) -> Change | None:
+    batch, _ = _batch(case)
+    return Change("batch_size", batch, max(size, batch // 4)) if batch and batch > size else None
 
 
 def _power_of_two(value: float) -> int:
@@ -281,6 +290,25 @@ def usual_std(case: Case) -> Change | None:
     kwargs = case.series.setting("policy_kwargs", {})
     old = kwargs.get("log_std_init", 0.0) if isinstance(kwargs, dict) else None
     return Change("policy_kwargs.log_std_init", old, 0.0) if old != 0.0 else None
+
+
+def usual_eps(case: Case) -> Change | None:
+    """The usual ε of Adam."""
+    old = case.series.setting("adam_eps")
+    return Change("adam_eps", old, 1e-5) if isinstance(old, int | float) and old > 1e-3 else None
+
+
+def no_value_clip(case: Case) -> Change | None:
+    """The critic's values left free."""
+    old = case.series.setting("clip_range_vf")
+    return Change("clip_range_vf", old, None) if old is not None else None
+
+
+def usual_network(case: Case) -> Change | None:
+    """Two hidden layers of 64 units."""
+    kwargs = case.series.setting("policy_kwargs", {})
+    old = kwargs.get("net_arch") if isinstance(kwargs, dict) else None
+    return Change("policy_kwargs.net_arch", old, [64, 64]) if old is not None else None
 
 
 def usual_grad_clip(case: Case) -> Change | None:

@@ -115,6 +115,10 @@ class Series:
         value = self.config.get(name)
         return otherwise if value is None else value
 
+    def is_off(self, name: str) -> bool:
+        """Whether the setting `name` is known to be left out: unlike one that the log does not tell of."""
+        return name in self.config and self.config[name] is None
+
     @property
     def pool(self) -> float | None:
         """Transitions in one rollout, from the settings or from the distance of the logged steps; None if unknown."""

@@ -13,24 +13,26 @@ _TOO_FAR = {
     "reward_large": 0.2, "ent_high": 0.5,
 }  # fmt: skip
 _BLIND_CRITIC = {
-    "reward_unrelated": 0.55, "critic_untrained": 0.6, "reward_large": 0.5, "lr_high": 0.45, "ends_bootstrapped": 0.45,
+    "out_of_step": 0.55, "critic_untrained": 0.6, "reward_large": 0.5, "lr_high": 0.45, "ends_bootstrapped": 0.45,
     "time_limit_as_end": 0.4, "reward_small": 0.4, "gamma_high": 0.4, "obs_scale": 0.4, "lr_low": 0.4, "few_updates": 0.35,
     "lambda_low": 0.3, "epochs_few": 0.2, "critic_small": 0.2, "rollout_short": 0.2, "gamma_low": 0.2, "reward_outliers": 0.2,
+    "clip_vf_small": 0.5, "eps_large": 0.4, "units_dead": 0.4, "net_small": 0.3,
 }  # fmt: skip
 _NO_PROGRESS = {
     "lr_high": 0.5, "lr_low": 0.5, "few_updates": 0.5, "gamma_low": 0.5, "rollout_short": 0.5, "ent_high": 0.5,
     "ends_bootstrapped": 0.5, "critic_untrained": 0.5, "clip_small": 0.45, "reward_large": 0.45, "adv_raw": 0.45,
     "lambda_low": 0.4, "epochs_many": 0.4, "target_kl_small": 0.4, "obs_scale": 0.4, "std_large": 0.4, "std_small": 0.4,
-    "reward_unrelated": 0.4, "schedule_short": 0.4, "sparse_reward": 0.35, "gamma_high": 0.3, "ent_low": 0.3,
+    "out_of_step": 0.4, "schedule_short": 0.4, "sparse_reward": 0.35, "gamma_high": 0.3, "ent_low": 0.3,
     "reward_small": 0.3, "time_limit_as_end": 0.3, "actions_unscaled": 0.3, "more_budget": 0.3, "batch_large": 0.3,
     "resets_together": 0.3, "batch_small": 0.3, "critic_dominates": 0.3, "rollout_small": 0.25, "clip_large": 0.25,
-    "normalizer_frozen": 0.2, "grad_clip_small": 0.2, "reward_outliers": 0.2, "stale_log_prob": 0.15,
+    "normalizer_frozen": 0.2, "grad_clip_small": 0.4, "reward_outliers": 0.2, "stale_log_prob": 0.15, "eps_large": 0.45,
+    "clip_vf_small": 0.4, "net_small": 0.45, "units_dead": 0.45, "epochs_few": 0.35, "action_ignored": 0.2,
 }  # fmt: skip
 _LOST = {
     "lr_high": 0.7, "epochs_many": 0.5, "adv_raw": 0.4, "rollout_short": 0.4, "ent_low": 0.3, "reward_large": 0.3,
     "gamma_high": 0.3, "batch_small": 0.3, "clip_large": 0.3, "reward_outliers": 0.3, "ent_high": 0.3, "rollout_small": 0.3,
     "critic_untrained": 0.3, "gamma_low": 0.3, "ends_bootstrapped": 0.3, "lambda_low": 0.3, "obs_scale": 0.3,
-    "reward_unrelated": 0.15, "stale_log_prob": 0.15,
+    "out_of_step": 0.15, "stale_log_prob": 0.15,
 }  # fmt: skip
 
 TABLE: dict[str, dict[str, float]] = {
@@ -39,36 +41,37 @@ TABLE: dict[str, dict[str, float]] = {
     "B03": {"mask_bug": 0.7, "stale_log_prob": 0.5},
     "B04": {
         "not_in_optimiser": 0.8, "lr_low": 0.6, "reward_large": 0.6, "critic_dominates": 0.6, "no_advantage": 0.5,
-        "grad_clip_small": 0.3, "lr_high": 0.3,
+        "grad_clip_small": 0.3, "lr_high": 0.3, "eps_large": 0.5, "units_dead": 0.4,
     },
     "P01": _TOO_FAR,
     "P02": {
         "lr_low": 0.8, "clip_small": 0.5, "target_kl_small": 0.5, "reward_large": 0.5, "critic_dominates": 0.5, "adv_raw": 0.4,
         "epochs_few": 0.3, "reward_small": 0.3, "batch_large": 0.3, "few_updates": 0.2, "grad_clip_small": 0.4, "obs_scale": 0.3,
+        "eps_large": 0.7, "net_small": 0.3, "units_dead": 0.5,
     },
     "P03": _TOO_FAR,
     "P04": {"std_small": 0.6, "lr_high": 0.5, "reward_large": 0.2},
     "P05:floor": {"rollout_small": 0.6, "batch_small": 0.4, "epochs_many": 0.4},
-    "P05:ceiling": {"reward_unrelated": 0.4, "batch_large": 0.3},
+    "P05:ceiling": {"out_of_step": 0.4, "batch_large": 0.3},
     "P06": {"target_kl_small": 0.7, "lr_high": 0.6, "batch_small": 0.2},
     "P07": {"lr_high": 0.7, "ent_low": 0.6, "reward_large": 0.4, "adv_raw": 0.4, "epochs_many": 0.4, "batch_small": 0.2, "obs_scale": 0.3},
     "P08": {
-        "ent_high": 0.7, "lr_low": 0.6, "reward_unrelated": 0.5, "sparse_reward": 0.5, "few_updates": 0.5, "reward_large": 0.5,
+        "ent_high": 0.7, "lr_low": 0.6, "out_of_step": 0.5, "sparse_reward": 0.5, "few_updates": 0.5, "reward_large": 0.5,
         "critic_dominates": 0.5, "no_advantage": 0.3, "clip_small": 0.3, "rollout_short": 0.3, "adv_raw": 0.3, "obs_scale": 0.3,
         "gamma_low": 0.3, "target_kl_small": 0.3,
     },
     "P08:end": {
-        "ent_high": 0.8, "lr_low": 0.5, "clip_small": 0.4, "reward_unrelated": 0.4, "target_kl_small": 0.3, "sparse_reward": 0.3,
+        "ent_high": 0.8, "lr_low": 0.5, "clip_small": 0.4, "out_of_step": 0.4, "target_kl_small": 0.3, "sparse_reward": 0.3,
         "few_updates": 0.3, "obs_scale": 0.3, "critic_untrained": 0.3,
     },
     "P08:needless": {"ent_high": 0.9},
     "P09:needless": {"ent_high": 0.9, "std_large": 0.7},
-    "P09": {"ent_high": 0.8, "actions_unscaled": 0.5, "reward_unrelated": 0.4, "lr_high": 0.3, "rollout_short": 0.2, "gamma_low": 0.2},
+    "P09": {"ent_high": 0.8, "actions_unscaled": 0.5, "out_of_step": 0.4, "lr_high": 0.3, "rollout_short": 0.2, "gamma_low": 0.2},
     "P10": {"actions_unscaled": 0.7, "std_large": 0.6, "ent_high": 0.5, "lr_high": 0.3},
     "V01": _BLIND_CRITIC,
     "V03": {
         "critic_untrained": 0.6, "reward_large": 0.6, "ends_bootstrapped": 0.5, "lr_low": 0.4, "lr_high": 0.3, "gamma_high": 0.3,
-        "time_limit_as_end": 0.3, "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.3,
+        "time_limit_as_end": 0.3, "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.3, "clip_vf_small": 0.5, "eps_large": 0.4,
     },
     "V04:large": {"reward_large": 0.95},
     "V04:small": {"reward_small": 0.9},
@@ -76,11 +79,11 @@ TABLE: dict[str, dict[str, float]] = {
     "V05": {"lr_high": 0.6, "gamma_high": 0.4, "reward_large": 0.4, "reward_outliers": 0.4},
     "V06": {"lr_high": 0.5, "rollout_small": 0.5, "batch_small": 0.4, "gamma_high": 0.2},
     "O01": {"reward_outliers": 0.5, "lr_high": 0.4, "reward_large": 0.4, "critic_dominates": 0.3},
-    "O03": {"epochs_many": 0.6, "lr_high": 0.6, "obs_scale": 0.5},
+    "O03": {"units_dead": 0.6, "epochs_many": 0.6, "lr_high": 0.6, "obs_scale": 0.5},
     "A01:raw": {"adv_raw": 0.95, "reward_large": 0.4},
     "A01": {
         "critic_untrained": 0.5, "reward_large": 0.5, "ends_bootstrapped": 0.5, "gamma_high": 0.3, "lr_low": 0.3, "lr_high": 0.3,
-        "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.4,
+        "obs_scale": 0.3, "few_updates": 0.3, "lambda_low": 0.4, "clip_vf_small": 0.5, "eps_large": 0.4,
     },
     "N01": {"obs_scale": 0.9},
     "N01:clipped": {"normalizer_frozen": 0.7, "obs_outliers": 0.3},
@@ -103,7 +106,7 @@ TABLE: dict[str, dict[str, float]] = {
     "R02": _LOST,
     "R03": {"eval_differs": 0.6, "noise_needed": 0.5, "normalizer_frozen": 0.5, "reward_hacking": 0.4},
     "R04:never": {
-        "sparse_reward": 0.8, "action_ignored": 0.4, "lr_high": 0.4, "reward_large": 0.3, "reward_unrelated": 0.3, "ent_low": 0.3,
+        "sparse_reward": 0.8, "action_ignored": 0.4, "lr_high": 0.4, "reward_large": 0.3, "out_of_step": 0.3, "ent_low": 0.3,
         "more_budget": 0.3, "obs_scale": 0.3,
     },
     "R04:constant": {"maximum_reached": 0.8, "sparse_reward": 0.3},

@@ -30,7 +30,7 @@ def followed(each: Judged) -> Run | None:
         if field is not None:
             changed = with_changes(run, {field: value})
             return dataclasses.replace(changed, variant=run.variant)
-        hidden = run.fault is not None and run.fault.settings is None
+        hidden = run.fault is not None and run.fault.hidden
         if hidden and cause in each.causes:
             return dataclasses.replace(run, mended=True)
     return None

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from upswing.bench.doctor.faults import BY_NAME, FAULTS, Fault
-from upswing.bench.doctor.tasks import ALL, FEW, OWN, REPORTING, TASKS, VARIANTS, Task, healthy
+from upswing.bench.doctor.tasks import TASKS, VARIANTS, Task, healthy
 from upswing.config import TrainConfig
 
 HALVES_DIFFER = "mixed"
 FEW_FAULTS = (
     "lr_high=x30", "gamma_low=0.5", "ent_high=x30", "reward_large=x1e4", "obs_unscaled=1000", "few_updates=4",
     "stale_log_probs=4", "lr_low=/30", "adv_raw=off", "ends_bootstrapped=setting", "rewards_shuffled=all",
-    "critic_detached=hidden", "rollout_short=4",
+    "critic_detached=hidden", "rollout_short=4", "obs_delayed=4", "rewards_flipped=half", "ends_unseen=all",
+    "units_dead=relu", "rate_ends=0.3", "minibatch_whole=all", "ent_negative=-0.1", "adam_eps=1", "value_clip=1e-3",
 )  # fmt: skip
 """What is tried where a training takes long."""
 
@@ -34,10 +35,10 @@ class Size:
 
 WHOLE = Size(tuple(TASKS), 2, VARIANTS)
 QUICK = Size(
-    ("CartPole-v1", "Acrobot-v1"),
+    ("CartPole-v1", "PushBlock-v0"),
     2,
     {"recipe": 6, "adaptive": 1},
-    ("lr_high", "ent_high", "lr_low", "ends_bootstrapped"),
+    ("lr_high", "ent_high", "rewards_flipped", "adam_eps"),
 )
 
 
@@ -45,7 +46,7 @@ QUICK = Size(
 class Run:
     """One training of the benchmark."""
 
-    env: str
+    env: str  # a task's name
     variant: str  # a healthy variant, or a fault's name
     seed: int
     steps: float = 1.0
@@ -102,7 +103,7 @@ def healthy_runs(size: Size) -> Iterator[Run]:
 
 
 def faulty_runs(size: Size) -> Iterator[Run]:
-    """Trainings with one fault each. A tuning task has the tuning half's faults, a reporting task those of both."""
+    """Trainings with one fault each."""
     for env in size.tasks:
         task = TASKS[env]
         for fault in FAULTS:
@@ -113,10 +114,8 @@ def faulty_runs(size: Size) -> Iterator[Run]:
 
 
 def _tried(task: Task, fault: Fault) -> bool:
-    """Whether `task` is tried with `fault`: a tuning task never with a reporting one."""
-    if task.faults == ALL:
-        return task.half == fault.half or task.half == REPORTING
-    return task.half == fault.half and (task.faults == OWN or (task.faults == FEW and fault.name in FEW_FAULTS))
+    """Whether `task` is tried with `fault`."""
+    return fault.round in task.faults or (fault.round in task.few and fault.name in FEW_FAULTS)
 
 
 def runs(size: Size) -> list[Run]:

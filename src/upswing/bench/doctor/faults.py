@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upswing.bench.doctor import programs, worlds
-from upswing.bench.doctor.tasks import REPORTING, TUNING, Task
+from upswing.bench.doctor.tasks import Task, half_of
 from upswing.config import TrainConfig, derive
 from upswing.doctor.remedies import rescaled
 from upswing.envs.contract import VectorEnv
 from upswing.hooks import Hook
+
+if TYPE_CHECKING:
+    import torch
 
 Settings = Callable[[TrainConfig], Mapping[str, Any]]
 
@@ -23,11 +26,12 @@ class Fault:
 
     family: str
     dose: str
-    half: str
+    round: int  # see tasks.py
     causes: frozenset[str]  # keys of the doctor's causes; any of them is right
     settings: Settings | None = None  # a fault that the configuration shows
     world: Callable[[VectorEnv], worlds.World] | None = None  # one in the environment
     program: Callable[[], Hook] | None = None  # one in the trainer
+    start: Callable[[torch.nn.Module], None] | None = None  # one in the first weights
     continuous_only: bool = False
     compiled_only: bool = False  # too dear elsewhere
     normalized_only: bool = False  # needs normalised observations
@@ -37,6 +41,16 @@ class Fault:
     def name(self) -> str:
         """family=dose."""
         return f"{self.family}={self.dose}"
+
+    @property
+    def half(self) -> str:
+        """Tuning or reporting."""
+        return half_of(self.round)
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it sits where no setting shows it: in the environment, in the trainer or in the first weights."""
+        return self.settings is None or self.start is not None
 
     def suits(self, task: Task) -> bool:
         """Whether `task` can have this fault."""
@@ -95,8 +109,20 @@ def _early_end(share: float) -> Settings:
     return settings
 
 
-def _family(name: str, half: str, causes: str, doses: Mapping[str, dict[str, Any]], **more: Any) -> list[Fault]:
-    return [Fault(name, dose, half, frozenset(causes.split()), **{**more, **how}) for dose, how in doses.items()]
+def _whole_batch(config: TrainConfig) -> Mapping[str, Any]:
+    return {"batch_size": derive(config).pool, "n_minibatches": None}
+
+
+def _activation(name: str) -> Settings:
+    return lambda config: {"policy_kwargs": {**config.policy_kwargs, "activation_fn": name}}
+
+
+def _network(widths: list[int]) -> Settings:
+    return lambda config: {"policy_kwargs": {**config.policy_kwargs, "net_arch": widths}}
+
+
+def _family(name: str, round_: int, causes: str, doses: Mapping[str, dict[str, Any]], **more: Any) -> list[Fault]:
+    return [Fault(name, dose, round_, frozenset(causes.split()), **{**more, **how}) for dose, how in doses.items()]
 
 
 def _world(kind: Callable[..., worlds.World], **how: Any) -> dict[str, Any]:
@@ -104,66 +130,89 @@ def _world(kind: Callable[..., worlds.World], **how: Any) -> dict[str, Any]:
 
 
 FAULTS: tuple[Fault, ...] = (
-    # the tuning half
-    *_family("lr_high", TUNING, "lr_high", {k: {"settings": _rate(f)} for k, f in (("x3", 3), ("x10", 10), ("x30", 30))}),
-    *_family("gamma_low", TUNING, "gamma_low", {g: {"settings": _given(gamma=float(g))} for g in ("0.5", "0.8")}),
-    *_family("ent_high", TUNING, "ent_high", {
+    # the first round
+    *_family("lr_high", 1, "lr_high", {k: {"settings": _rate(f)} for k, f in (("x3", 3), ("x10", 10), ("x30", 30))}),
+    *_family("gamma_low", 1, "gamma_low", {g: {"settings": _given(gamma=float(g))} for g in ("0.5", "0.8")}),
+    *_family("ent_high", 1, "ent_high", {
         "x30": {"settings": _entropy(30, 0.1)}, "x300": {"settings": _entropy(300, 1.0)},
     }),
-    *_family("reward_large", TUNING, "reward_large", {
+    *_family("reward_large", 1, "reward_large", {
         "x1e4": _world(worlds.ScaledRewards, factor=1e4), "x100": _world(worlds.ScaledRewards, factor=100.0),
     }),
-    *_family("obs_unscaled", TUNING, "obs_scale", {
+    *_family("obs_unscaled", 1, "obs_scale", {
         "1000": _world(worlds.UnscaledObservations, widest=1e3), "1e5": _world(worlds.UnscaledObservations, widest=1e5),
     }),
-    *_family("few_updates", TUNING, "few_updates batch_large", {
+    *_family("few_updates", 1, "few_updates batch_large", {
         "4": {"settings": _few_updates(4)}, "10": {"settings": _few_updates(10)},
     }),
-    *_family("limits_as_ends", TUNING, "time_limit_as_end", {"all": {"program": programs.LimitsAsEnds}}),
-    *_family("stale_log_probs", TUNING, "stale_log_prob", {
+    *_family("limits_as_ends", 1, "time_limit_as_end", {"all": {"program": programs.LimitsAsEnds}}),
+    *_family("stale_log_probs", 1, "stale_log_prob", {
         "1": {"program": functools.partial(programs.StaleLogProbs, 1)},
         "4": {"program": functools.partial(programs.StaleLogProbs, 4)},
     }),
-    *_family("clip_small", TUNING, "clip_small", {"0.005": {"settings": _given(clip_range=0.005)}}),
-    *_family("lambda_low", TUNING, "lambda_low", {"0": {"settings": _given(gae_lambda=0.0)}}),
-    *_family("std_large", TUNING, "std_large actions_unscaled", {"e^2.5": {"settings": _log_std(2.5)}}, continuous_only=True),
-    *_family("slow_env", TUNING, "env_heavy", {"1ms": _world(worlds.SlowWorld, seconds=1e-3)}, speed=True, compiled_only=True),
-    # the reporting half
-    *_family("lr_low", REPORTING, "lr_low", {"/30": {"settings": _rate(1 / 30)}, "/300": {"settings": _rate(1 / 300)}}),
-    *_family("epochs_many", REPORTING, "epochs_many", {"x8": {"settings": _epochs(8)}}),
-    *_family("adv_raw", REPORTING, "adv_raw", {"off": {"settings": _given(normalize_advantage=False)}}),
-    *_family("ends_bootstrapped", REPORTING, "ends_bootstrapped", {
+    *_family("clip_small", 1, "clip_small", {"0.005": {"settings": _given(clip_range=0.005)}}),
+    *_family("lambda_low", 1, "lambda_low", {"0": {"settings": _given(gae_lambda=0.0)}}),
+    *_family("std_large", 1, "std_large actions_unscaled", {"e^2.5": {"settings": _log_std(2.5)}}, continuous_only=True),
+    *_family("slow_env", 1, "env_heavy", {"1ms": _world(worlds.SlowWorld, seconds=1e-3)}, speed=True, compiled_only=True),
+    # the second round
+    *_family("lr_low", 2, "lr_low", {"/30": {"settings": _rate(1 / 30)}, "/300": {"settings": _rate(1 / 300)}}),
+    *_family("epochs_many", 2, "epochs_many", {"x8": {"settings": _epochs(8)}}),
+    *_family("adv_raw", 2, "adv_raw", {"off": {"settings": _given(normalize_advantage=False)}}),
+    *_family("ends_bootstrapped", 2, "ends_bootstrapped", {
         "setting": {"settings": _given(bootstrap_terminations=True)}, "hidden": {"program": programs.EndsAsLimits},
     }),
-    *_family("reward_small", REPORTING, "reward_small", {"x1e-4": _world(worlds.ScaledRewards, factor=1e-4)}),
-    *_family("reward_outliers", REPORTING, "reward_outliers reward_large", {
+    *_family("reward_small", 2, "reward_small", {"x1e-4": _world(worlds.ScaledRewards, factor=1e-4)}),
+    *_family("reward_outliers", 2, "reward_outliers reward_large", {
         "1000": _world(worlds.RareHugeRewards, size=1e3, share=0.01),
     }),
-    *_family("rewards_shuffled", REPORTING, "reward_unrelated", {"all": {"program": programs.ShuffledRewards}}),
-    *_family("actions_misplaced", REPORTING, "action_ignored reward_unrelated", {"all": _world(worlds.MisplacedActions)}),
-    *_family("actions_unscaled", REPORTING, "actions_unscaled std_large", {
+    *_family("rewards_shuffled", 2, "out_of_step", {"all": {"program": programs.ShuffledRewards}}),
+    *_family("actions_misplaced", 2, "action_ignored out_of_step", {"all": _world(worlds.MisplacedActions)}),
+    *_family("actions_unscaled", 2, "actions_unscaled std_large", {
         "0.02": _world(worlds.UnscaledActions, factor=0.02),
     }, continuous_only=True),
-    *_family("critic_detached", REPORTING, "critic_untrained", {
+    *_family("critic_detached", 2, "critic_untrained", {
         "hidden": {"program": programs.CriticLeftOut}, "vf_coef": {"settings": _given(vf_coef=0.0)},
     }),
-    *_family("normalizer_frozen", REPORTING, "normalizer_frozen obs_scale", {
+    *_family("normalizer_frozen", 2, "normalizer_frozen obs_scale", {
         "first": {"program": functools.partial(programs.FrozenNormalizer, 1)},
     }, normalized_only=True),
-    *_family("normalizer_moved", REPORTING, "normalizer_moved stale_log_prob", {
+    *_family("normalizer_moved", 2, "normalizer_moved stale_log_prob", {
         "x1.5": {"program": functools.partial(programs.NormalizerMoved, 1.5)},
     }),
-    *_family("gamma_high", REPORTING, "gamma_high", {"0.9999": {"settings": _given(gamma=0.9999)}}),
-    *_family("rollout_short", REPORTING, "rollout_short rollout_small batch_small", {"4": {"settings": _short_rollout(4)}}),
-    *_family("ent_none", REPORTING, "ent_low", {"0": {"settings": _given(ent_coef=0.0)}}),
-    *_family("std_small", REPORTING, "std_small", {"e^-5": {"settings": _log_std(-5.0)}}, continuous_only=True),
-    *_family("target_kl_small", REPORTING, "target_kl_small", {"1e-4": {"settings": _given(target_kl=1e-4)}}),
-    *_family("clip_large", REPORTING, "clip_large", {"2": {"settings": _given(clip_range=2.0)}}),
-    *_family("critic_dominates", REPORTING, "critic_dominates", {"100": {"settings": _given(vf_coef=100.0)}}),
-    *_family("schedule_short", REPORTING, "schedule_short lr_low", {"0.1": {"settings": _early_end(0.1)}}),
-    *_family("slow_update", REPORTING, "update_work batch_tiny device", {
+    *_family("gamma_high", 2, "gamma_high", {"0.9999": {"settings": _given(gamma=0.9999)}}),
+    *_family("rollout_short", 2, "rollout_short rollout_small batch_small", {"4": {"settings": _short_rollout(4)}}),
+    *_family("ent_none", 2, "ent_low", {"0": {"settings": _given(ent_coef=0.0)}}),
+    *_family("std_small", 2, "std_small", {"e^-5": {"settings": _log_std(-5.0)}}, continuous_only=True),
+    *_family("target_kl_small", 2, "target_kl_small", {"1e-4": {"settings": _given(target_kl=1e-4)}}),
+    *_family("clip_large", 2, "clip_large", {"2": {"settings": _given(clip_range=2.0)}}),
+    *_family("critic_dominates", 2, "critic_dominates", {"100": {"settings": _given(vf_coef=100.0)}}),
+    *_family("schedule_short", 2, "schedule_short lr_low", {"0.1": {"settings": _early_end(0.1)}}),
+    *_family("slow_update", 2, "update_work batch_tiny device", {
         "20ms": {"program": functools.partial(programs.SlowUpdate, 0.02)},
     }, speed=True, compiled_only=True),
+    # the third round
+    *_family("obs_delayed", 3, "out_of_step", {
+        k: _world(worlds.DelayedObservations, steps=int(k)) for k in ("1", "4")
+    }),
+    *_family("rewards_late", 3, "out_of_step", {"10": _world(worlds.LateRewards, steps=10)}),
+    *_family("rewards_flipped", 3, "out_of_step", {
+        "half": _world(worlds.FlippedRewards, share=0.5), "all": _world(worlds.FlippedRewards, share=1.0),
+    }),
+    *_family("reward_offset", 3, "reward_large", {"100": _world(worlds.ShiftedRewards, by=100.0)}),
+    *_family("ends_unseen", 3, "ends_bootstrapped", {"all": {"program": programs.EndsUnseen}}),
+    *_family("units_dead", 3, "units_dead", {"relu": {
+        "settings": _activation("relu"), "start": functools.partial(programs.kill_units, bias=-10.0),
+    }}),
+    *_family("rate_ends", 3, "schedule_short lr_low", {"0.3": {"settings": _early_end(0.3)}}),
+    *_family("minibatch_whole", 3, "batch_large", {"all": {"settings": _whole_batch}}),
+    *_family("epochs_one", 3, "epochs_few", {"1": {"settings": _given(n_epochs=1)}}),
+    *_family("ent_negative", 3, "ent_low", {"-0.1": {"settings": _given(ent_coef=-0.1)}}),
+    *_family("adam_eps", 3, "eps_large", {"1": {"settings": _given(adam_eps=1.0)}}),
+    *_family("grad_clip", 3, "grad_clip_small", {
+        size: {"settings": _given(max_grad_norm=float(size))} for size in ("1e-3", "1e-5")
+    }),
+    *_family("value_clip", 3, "clip_vf_small", {"1e-3": {"settings": _given(clip_range_vf=1e-3)}}),
+    *_family("net_tiny", 3, "net_small", {"1": {"settings": _network([1])}}),
 )  # fmt: skip
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -30,6 +30,14 @@ class EndsAsLimits(Hook):
         rollout.terminated[...] = False
 
 
+class EndsUnseen(Hook):
+    """Advantages without a mask for ends: they flow from each episode into the one that follows it."""
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        rollout.terminated[...] = False
+        rollout.truncated[...] = False
+
+
 class ShuffledRewards(Hook):
     """Rewards reach the update in another order than they came in."""
 
@@ -112,3 +120,11 @@ class SlowUpdate(Hook):
 
     def on_epoch(self, view: EpochView) -> None:
         time.sleep(self.seconds)
+
+
+def kill_units(policy: torch.nn.Module, bias: float) -> None:
+    """Give every hidden unit of `policy` a `bias` so low that a ReLU never opens, as a bad initialisation does."""
+    with torch.no_grad():
+        for name, part in policy.named_parameters():
+            if name.endswith("bias") and name.startswith(("pi.", "vf.", "trunk.")):
+                part.fill_(bias)

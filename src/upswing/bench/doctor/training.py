@@ -50,6 +50,8 @@ def train_run(run: Run, folder: Path) -> dict[str, Any]:
 def _train(config: TrainConfig, fault: Fault | None, folder: Path, name: str) -> dict[str, Any]:
     world = _world(config, config.n_envs, fault)
     training = prepare(config, world)
+    if fault is not None and fault.start is not None:
+        fault.start(training.engine.policy)
     truth, figures = TrueReturns(world), Figures(training.derived.iterations)
     program = [fault.program()] if fault is not None and fault.program is not None else []
     evaluator = Evaluator(config)

@@ -12,7 +12,7 @@ from upswing.envs.contract import Episode, Observation, Step, VectorEnv
 
 
 class World:
-    """The environment as it is; faults override `observed`, `rewarded` or `acted`. `true_returns` are the real ones."""
+    """The environment as it is; faults override `observed`, `last_observed`, `rewarded` or `acted`. `true_returns` are the real ones."""
 
     def __init__(self, env: VectorEnv):
         self.inner, self.n_envs = env, env.n_envs
@@ -25,6 +25,10 @@ class World:
     def observed(self, obs: np.ndarray) -> np.ndarray:
         """What the policy gets to see of observations [N, ...]."""
         return obs
+
+    def last_observed(self, obs: np.ndarray) -> np.ndarray:
+        """What the policy gets to see of the last observations [N, ...] of episodes that end in this step."""
+        return self.observed(obs)
 
     def rewarded(self, rewards: np.ndarray) -> np.ndarray:
         """The rewards [N] that the trainer gets."""
@@ -47,7 +51,7 @@ class World:
         self.true_returns += [episode.ret for episode in step.episodes]
         episodes = [self._told(episode) for episode in step.episodes]
         self._running[step.terminated | step.truncated] = 0.0
-        final = None if step.final_obs is None else self.observed(np.array(step.final_obs))
+        final = None if step.final_obs is None else self.last_observed(np.array(step.final_obs))
         obs = self.observed(np.array(step.obs))
         return step._replace(obs=obs, rewards=rewards.astype(np.float32), final_obs=final, episodes=episodes)
 
@@ -129,6 +133,60 @@ class MisplacedActions(World):
 
     def acted(self, actions: np.ndarray) -> np.ndarray:
         return np.roll(actions, 1, axis=0)
+
+
+class DelayedObservations(World):
+    """What the policy sees is `steps` old; nothing is told of an episode's end."""
+
+    def __init__(self, env: VectorEnv, steps: int):
+        super().__init__(env)
+        self.steps = steps
+        self.past: list[np.ndarray] = []
+
+    def reset(self, seeds: list[int] | None = None) -> Observation:
+        self.past = []
+        return super().reset(seeds)
+
+    def observed(self, obs: np.ndarray) -> np.ndarray:
+        self.past = [*self.past, obs][-1 - self.steps :]
+        return self.past[0]
+
+    def last_observed(self, obs: np.ndarray) -> np.ndarray:
+        return self.past[0]
+
+
+class LateRewards(World):
+    """Rewards come `steps` later than they should, also those of an episode that is over."""
+
+    def __init__(self, env: VectorEnv, steps: int):
+        super().__init__(env)
+        self.due = [np.zeros(env.n_envs) for _ in range(steps)]
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        self.due = [*self.due, rewards]
+        return self.due.pop(0)
+
+
+class FlippedRewards(World):
+    """The sign of the rewards is wrong in a share of the environments."""
+
+    def __init__(self, env: VectorEnv, share: float):
+        super().__init__(env)
+        self.signs = np.where(np.arange(env.n_envs) < share * env.n_envs, -1.0, 1.0)
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return rewards * self.signs
+
+
+class ShiftedRewards(World):
+    """A constant on top of every reward."""
+
+    def __init__(self, env: VectorEnv, by: float):
+        super().__init__(env)
+        self.by = by
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return rewards + self.by
 
 
 class SlowWorld(World):

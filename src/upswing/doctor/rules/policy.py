@@ -241,12 +241,27 @@ def lr_pinned(case: Case) -> Outcome:
     )
 
 
-def epochs_cut(case: Case) -> Outcome:
-    """P06: the KL limit ends most updates within their first epoch."""
-    planned = case.series.setting("n_epochs")
+def epochs_done(case: Case) -> np.ndarray:
+    """How many epochs each update did [U]: logged, or from the running count."""
     done = case.series.column("train/n_epochs_done")
     if not np.isfinite(done).any() and case.series.has("train/n_updates"):
         done = np.diff(case.series.column("train/n_updates"), prepend=np.nan)
+    return done
+
+
+def limit_acted(case: Case) -> bool | None:
+    """Whether a KL limit ever ended an update early; None where nothing tells."""
+    stopped = case.series.column("train/kl_stopped")
+    if np.isfinite(stopped).any():
+        return bool((stopped > 0).any())
+    done = epochs_done(case)
+    done = done[np.isfinite(done)]
+    return bool(done.max() > done.min()) if len(done) >= 3 else None
+
+
+def epochs_cut(case: Case) -> Outcome:
+    """P06: the KL limit ends most updates within their first epoch."""
+    planned, done = case.series.setting("n_epochs"), epochs_done(case)
     if case.series.setting("target_kl") is None and not (case.series.column("train/kl_stopped") > 0).any():
         return (
             NotApplicable("P06", "no_target_kl")
