@@ -8,9 +8,10 @@ import pytest
 
 from doctor.made import POOL, flat, healthy, plateau
 from upswing.doctor.case import make_case
-from upswing.doctor.causes import CAUSES, along
+from upswing.doctor.causes import CAUSES
 from upswing.doctor.diagnose import ask, diagnose, from_outcomes
 from upswing.doctor.findings import ERROR, INFO, WARN
+from upswing.doctor.likelihoods import along
 from upswing.doctor.remedies import rescaled
 from upswing.doctor.rules import BY_CODE, RULES, Rule
 from upswing.doctor.suspicions import TABLE

@@ -391,8 +391,10 @@ def test_a_task_is_not_solved_while_the_return_of_training_falls():
 
 
 def test_V03_warns_of_a_gross_bias_on_a_plateau():
+    half = lambda old: np.where(np.arange(len(old)) < 70, 1.0, 0.1)  # noqa: E731
     found = {size: ask("V03", healthy(value_bias=size, **plateau())).severity for size in (1.0, 3.0)}
-    assert found == {1.0: "info", 3.0: "warn"}
+    assert found == {1.0: "warn", 3.0: "warn"}  # of one sign to the end
+    assert ask("V03", healthy(value_bias=half, **plateau())).severity == "info"  # lost on the way
 
 
 def test_rules_that_were_wrong_too_often_speak_in_remarks():

@@ -149,7 +149,7 @@ def sharpened(case: Case, finding: Finding) -> Finding:
 
     A plateau alone may be all that the task allows. Beside a setting that hardly any recipe has, it is a suspicion.
     """
-    if finding.code != "R01" or finding.severity != INFO or case.live or case.returns.solved:
+    if finding.code != "R01" or finding.severity != INFO or case.live:
         return finding
     if case.returns.solved is None and (capped(case) or same_returns(case) >= limit("R04.share")):
         return finding  # most episodes end alike: most likely there is no more to reach
@@ -159,6 +159,8 @@ def sharpened(case: Case, finding: Finding) -> Finding:
 def harmless(case: Case, finding: Finding) -> bool:
     """Whether the return shows that what `finding` claims does no harm."""
     returns = case.returns
+    if finding.code == "L01" and finding.variant == "dead" and finding.excess > limit("mild_excess"):
+        return False  # whatever the return does, it does without learning
     if returns.solved:
         return finding.variant != NEEDLESS or not odd_settings(case, finding)
     if not finding.demotable:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from upswing.doctor.case import Case
-from upswing.doctor.causes import CAUSES
-from upswing.doctor.findings import INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Finding, Ranked
+from upswing.doctor.causes import CAUSES, ODD
+from upswing.doctor.findings import BUG, INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Finding, Ranked
 from upswing.doctor.rules import BY_CODE
 
 UNKNOWN_SETTING = 0.2  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
@@ -29,11 +29,11 @@ def plausibility(case: Case, cause: str) -> float:
 def odd_settings(case: Case, finding: Finding) -> list[str]:
     """The suspects of `finding` whose own setting is known and far from what recipes have."""
     named = (s.cause for s in finding.suspects if CAUSES[s.cause].by_setting)
-    return [cause for cause in named if (CAUSES[cause].plausible(case) or 0.0) >= CERTAIN]
+    return [cause for cause in named if (CAUSES[cause].plausible(case) or 0.0) >= ODD]
 
 
 def make_cards(case: Case, findings: Sequence[Finding]) -> list[Card]:
-    """The cards that `findings` make, the gravest first. Remarks that fit on no card of a grave finding stand alone."""
+    """The cards that `findings` make: the gravest first, bugs before others, then the best supported cause. Remarks that fit on no card of a grave finding stand alone."""
     grave = [finding for finding in findings if finding.severity != INFO]
     remarks = [finding for finding in findings if finding.severity == INFO]
     likely = {s.cause: plausibility(case, s.cause) for finding in findings for s in finding.suspects}
@@ -51,8 +51,12 @@ def make_cards(case: Case, findings: Sequence[Finding]) -> list[Card]:
     for finding in remarks:
         support = _support([finding], likely)
         cards.append(Card(finding, (), _ranked(case, [finding], support, likely)))
-    order = list(BY_CODE)
-    return sorted(cards, key=lambda card: (-SEVERITY[card.severity], _place(card.finding), order.index(card.code)))
+    return sorted(cards, key=lambda card: (-SEVERITY[card.severity], BY_CODE[card.code].family != BUG, _spare(card)))
+
+
+def _spare(card: Card) -> bool:
+    """Whether a card is about looking at the training, which can wait until the training itself is mended."""
+    return card.code in ("S05", "R03")
 
 
 def _is_symptom(finding: Finding) -> bool:
@@ -61,15 +65,15 @@ def _is_symptom(finding: Finding) -> bool:
 
 
 def _is_hint(finding: Finding) -> bool:
-    return finding.code == "T02" and finding.variant in ("short", "lambda", "far")
+    return finding.code in ("P10", "T03") or (finding.code == "T02" and finding.variant in ("short", "lambda", "far"))
 
 
 def _place(finding: Finding) -> int:
     """Where a finding stands in the order of suspicion: outcomes and speeds are symptoms and come last."""
     family = BY_CODE[finding.code].family
     if _is_hint(finding):
-        return 7
-    return {SETUP: 2, OUTCOME: 8, SPEED: 9}.get(family, family if family < 2 else 3)
+        return 9
+    return {SETUP: 2, OUTCOME: 8, SPEED: 10}.get(family, family if family < 2 else 3)
 
 
 def _support(findings: Sequence[Finding], likely: dict[str, float]) -> dict[str, float]:
@@ -78,9 +82,16 @@ def _support(findings: Sequence[Finding], likely: dict[str, float]) -> dict[str,
     for finding in findings:
         for suspect in finding.suspects:
             lead = _FAMILY_LEAD[CAUSES[suspect.cause].family]
-            amount = _WEIGHT[finding.severity] * finding.confidence * suspect.weight * likely[suspect.cause] * lead
+            amount = (
+                _WEIGHT[finding.severity] * finding.confidence * suspect.weight * odds(likely[suspect.cause]) * lead
+            )
             support[suspect.cause] = support.get(suspect.cause, 0.0) + amount
     return support
+
+
+def odds(likelihood: float) -> float:
+    """Likelihood as odds, p / (1 - p), at most 12: a setting that is all but surely wrong outweighs several that may be."""
+    return min(12.0, likelihood / max(1e-6, 1.0 - likelihood))
 
 
 def _strength(finding: Finding, cause: str | None, likely: dict[str, float]) -> float:

@@ -86,6 +86,13 @@ def raise_rate(case: Case) -> Change | None:
     return _scaled("learning_rate", old, factor)
 
 
+def longer_schedule(case: Case) -> Change | None:
+    """A learning rate that falls over the whole run."""
+    old = _rate(case)
+    start = old if isinstance(old, int | float) else start_of(old)
+    return Change("learning_rate", old, f"linear:{start:g}", True) if start else None
+
+
 def _scaled(field: str, old: Any, factor: float) -> Change | None:
     new = rescaled(old, factor)
     return None if new is None else Change(field, old, new, True)

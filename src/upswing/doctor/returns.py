@@ -48,6 +48,11 @@ class Returns:
         return self.reached >= self._solving
 
     @property
+    def short(self) -> bool:
+        """Whether the episodes of training end below what counts as solved, whatever evaluations reach."""
+        return self.solved_at is not None and self.state != UNKNOWN and self.final < self._solving
+
+    @property
     def share_in_training(self) -> float | None:
         """How much of the way to the solving return training episodes cover, where evaluations cover all of it: the
         rest is lost to the policy's own randomness. None where evaluations do not solve the task."""

@@ -15,7 +15,7 @@ _TOO_FAR = {
 _BLIND_CRITIC = {
     "out_of_step": 0.55, "critic_untrained": 0.6, "reward_large": 0.5, "lr_high": 0.45, "ends_bootstrapped": 0.45,
     "time_limit_as_end": 0.4, "reward_small": 0.4, "gamma_high": 0.4, "obs_scale": 0.4, "lr_low": 0.4, "few_updates": 0.35,
-    "lambda_low": 0.3, "epochs_few": 0.2, "critic_small": 0.2, "rollout_short": 0.2, "gamma_low": 0.2, "reward_outliers": 0.2,
+    "lambda_low": 0.3, "epochs_few": 0.2, "critic_small": 0.2, "rollout_short": 0.2, "gamma_low": 0.3, "reward_outliers": 0.5,
     "clip_vf_small": 0.5, "eps_large": 0.4, "units_dead": 0.4, "net_small": 0.3,
 }  # fmt: skip
 _NO_PROGRESS = {
@@ -25,14 +25,19 @@ _NO_PROGRESS = {
     "out_of_step": 0.4, "schedule_short": 0.4, "sparse_reward": 0.35, "gamma_high": 0.3, "ent_low": 0.3,
     "reward_small": 0.3, "time_limit_as_end": 0.3, "actions_unscaled": 0.3, "more_budget": 0.3, "batch_large": 0.3,
     "resets_together": 0.3, "batch_small": 0.3, "critic_dominates": 0.3, "rollout_small": 0.25, "clip_large": 0.25,
-    "normalizer_frozen": 0.2, "grad_clip_small": 0.4, "reward_outliers": 0.2, "stale_log_prob": 0.15, "eps_large": 0.45,
+    "normalizer_frozen": 0.2, "grad_clip_small": 0.4, "reward_outliers": 0.4, "stale_log_prob": 0.15, "eps_large": 0.45,
     "clip_vf_small": 0.4, "net_small": 0.45, "units_dead": 0.45, "epochs_few": 0.35, "action_ignored": 0.2,
 }  # fmt: skip
 _LOST = {
     "lr_high": 0.7, "epochs_many": 0.5, "adv_raw": 0.4, "rollout_short": 0.4, "ent_low": 0.3, "reward_large": 0.3,
     "gamma_high": 0.3, "batch_small": 0.3, "clip_large": 0.3, "reward_outliers": 0.3, "ent_high": 0.3, "rollout_small": 0.3,
     "critic_untrained": 0.3, "gamma_low": 0.3, "ends_bootstrapped": 0.3, "lambda_low": 0.3, "obs_scale": 0.3,
-    "out_of_step": 0.15, "stale_log_prob": 0.15,
+    "out_of_step": 0.4, "stale_log_prob": 0.15, "lr_low": 0.2, "target_kl_small": 0.2, "few_updates": 0.2, "net_small": 0.2,
+}  # fmt: skip
+
+_NEEDLESS = {
+    "ent_high": 0.9, "lr_low": 0.6, "clip_small": 0.6, "target_kl_small": 0.6, "schedule_short": 0.6, "few_updates": 0.5,
+    "eps_large": 0.5, "grad_clip_small": 0.4, "epochs_few": 0.4,
 }  # fmt: skip
 
 TABLE: dict[str, dict[str, float]] = {
@@ -47,9 +52,10 @@ TABLE: dict[str, dict[str, float]] = {
     "P02": {
         "lr_low": 0.8, "clip_small": 0.5, "target_kl_small": 0.5, "reward_large": 0.5, "critic_dominates": 0.5, "adv_raw": 0.4,
         "epochs_few": 0.3, "reward_small": 0.3, "batch_large": 0.3, "few_updates": 0.2, "grad_clip_small": 0.4, "obs_scale": 0.3,
-        "eps_large": 0.7, "net_small": 0.3, "units_dead": 0.5,
+        "eps_large": 0.7, "net_small": 0.3, "units_dead": 0.5, "out_of_step": 0.4, "gamma_low": 0.3, "ent_high": 0.4,
+        "sparse_reward": 0.3, "schedule_short": 0.4, "reward_outliers": 0.3, "critic_untrained": 0.3, "rollout_short": 0.2,
     },
-    "P03": _TOO_FAR,
+    "P03": {**_TOO_FAR, "clip_small": 0.8},
     "P04": {"std_small": 0.6, "lr_high": 0.5, "reward_large": 0.2},
     "P05:floor": {"rollout_small": 0.6, "batch_small": 0.4, "epochs_many": 0.4},
     "P05:ceiling": {"out_of_step": 0.4, "batch_large": 0.3},
@@ -64,8 +70,8 @@ TABLE: dict[str, dict[str, float]] = {
         "ent_high": 0.8, "lr_low": 0.5, "clip_small": 0.4, "out_of_step": 0.4, "target_kl_small": 0.3, "sparse_reward": 0.3,
         "few_updates": 0.3, "obs_scale": 0.3, "critic_untrained": 0.3,
     },
-    "P08:needless": {"ent_high": 0.9},
-    "P09:needless": {"ent_high": 0.9, "std_large": 0.7},
+    "P08:needless": _NEEDLESS,
+    "P09:needless": {**_NEEDLESS, "std_large": 0.7},
     "P09": {"ent_high": 0.8, "actions_unscaled": 0.5, "out_of_step": 0.4, "lr_high": 0.3, "rollout_short": 0.2, "gamma_low": 0.2},
     "P10": {"actions_unscaled": 0.7, "std_large": 0.6, "ent_high": 0.5, "lr_high": 0.3},
     "V01": _BLIND_CRITIC,
@@ -88,6 +94,7 @@ TABLE: dict[str, dict[str, float]] = {
     "N01": {"obs_scale": 0.9},
     "N01:clipped": {"normalizer_frozen": 0.7, "obs_outliers": 0.3},
     "T01:bootstrapped": {"ends_bootstrapped": 0.95},
+    "T01:cut": {"ends_bootstrapped": 0.9},
     "T01:limit": {"time_limit_as_end": 0.9},
     "T02:gamma": {"gamma_low": 0.95},
     "T02:rollout": {"rollout_short": 0.95},
@@ -96,6 +103,7 @@ TABLE: dict[str, dict[str, float]] = {
     "T02:far": {"gamma_high": 0.8},
     "T03": {"resets_together": 0.9, "rollout_small": 0.5, "rollout_short": 0.5},
     "S01": {"few_updates": 0.95, "lr_low": 0.5, "batch_large": 0.4, "epochs_few": 0.3},
+    "S01:travel": {"schedule_short": 0.9, "lr_low": 0.85, "batch_large": 0.8, "epochs_few": 0.7, "few_updates": 0.6},
     "S02:over": {"batch_over_pool": 0.9},
     "S02:ragged": {"batch_ragged": 0.9},
     "S03": {"rollout_small": 0.6, "lr_high": 0.5, "batch_small": 0.4},

@@ -87,6 +87,7 @@ TABLE: dict[str, Threshold] = {
     "N01.gross": Threshold(5.0, _CALIBRATED),
     "N01.clipped": Threshold(0.05, _CHOSEN),
     "T01.share": Threshold(0.2, _CHOSEN),
+    "T01.cut": Threshold(0.5, _CHOSEN),
     "T02.reach": Threshold(4.5, _KNOWN_GOOD),
     "T02.seen": Threshold(1 / 3, _KNOWN_GOOD),
     "T02.episodes": Threshold(0.1, _CALIBRATED),
@@ -104,7 +105,7 @@ TABLE: dict[str, Threshold] = {
     # what came of it
     "R01.noise": Threshold(4.0, _CHOSEN),
     "R01.gain": Threshold(0.05, _CHOSEN),
-    "R01.share_of_goal": Threshold(0.75, _CHOSEN),
+    "R01.share_of_goal": Threshold(0.5, _CALIBRATED),
     "R02.share": Threshold(0.3, _CHOSEN),
     "R03.gap": Threshold(0.5, _CHOSEN),
     "R04.share": Threshold(0.95, _CHOSEN),

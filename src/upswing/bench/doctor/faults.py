@@ -206,7 +206,6 @@ FAULTS: tuple[Fault, ...] = (
     *_family("rate_ends", 3, "schedule_short lr_low", {"0.3": {"settings": _early_end(0.3)}}),
     *_family("minibatch_whole", 3, "batch_large", {"all": {"settings": _whole_batch}}),
     *_family("epochs_one", 3, "epochs_few", {"1": {"settings": _given(n_epochs=1)}}),
-    *_family("ent_negative", 3, "ent_low", {"-0.1": {"settings": _given(ent_coef=-0.1)}}),
     *_family("adam_eps", 3, "eps_large", {"1": {"settings": _given(adam_eps=1.0)}}),
     *_family("grad_clip", 3, "grad_clip_small", {
         size: {"settings": _given(max_grad_norm=float(size))} for size in ("1e-3", "1e-5")

@@ -35,17 +35,21 @@ def stall(case: Case) -> Outcome:
         return NotChecked("R01", "few_episodes")
     if case.done < limit("live_share"):
         return NotChecked("R01", "too_early")
-    if returns.solved:
+    if returns.solved and (case.live or not returns.short):
         return Passed("R01", (Evidence(RETURN, returns.final, ">", returns.solved_at, "goal"),))
     values: dict[str, Any] = {
         "start": returns.start,
         "final": returns.final,
         "best": returns.best,
         "goal": returns.solved_at,
+        "evaluation": returns.evaluated,
     }
+    if returns.solved:
+        evidence = [Evidence(RETURN, returns.final, "<", returns.solved_at, "goal")]
+        return found(case, "R01", INFO, 1.0, evidence, variant="training", **values)
     if returns.state == RISING:
         share = returns.share_of_goal
-        if case.live or share is None or share >= limit("R01.share_of_goal"):
+        if case.live or share is None:
             return Passed("R01", (Evidence("slope", returns.slope[0] * 1e5, ">", 0.0, "interval"),))
         evidence = [Evidence("share_of_goal", share, "<", limit("R01.share_of_goal"), origin("R01.share_of_goal"))]
         return found(case, "R01", INFO, 1.0, evidence, variant="rising", **values)

@@ -181,22 +181,33 @@ def learning_rate_schedule(case: Case) -> Outcome:
     seen = np.isfinite(rate)
     if seen.sum() >= 3:
         return _logged_schedule(case, rate, seen)
+    if schedule_of(setting, "learning_rate") is None:
+        return NotChecked("L01", "setting_unknown", ("learning_rate",))
+    return _dead_rate(case, dead_share(case)) or Passed("L01")
+
+
+def dead_share(case: Case) -> float:
+    """The share of the budget for which the learning rate is under 1 % of its largest: as logged, else as planned."""
+    setting, rate = case.series.setting("learning_rate"), case.series.column(RATE)
+    if isinstance(setting, str) and setting.startswith("adaptive"):
+        return 0.0
+    seen = np.isfinite(rate)
+    if seen.sum() >= 3:
+        low = case.series.steps[seen][rate[seen] < 0.01 * rate[seen].max()]
+        total = shape_of(case.series).total
+        return float(1.0 - low[0] / total) if len(low) and total else 0.0
     schedule = schedule_of(setting, "learning_rate") if setting is not None else None
     if schedule is None:
-        return NotChecked("L01", "setting_unknown", ("learning_rate",))
+        return 0.0
     values = np.array([schedule(remaining) for remaining in np.linspace(1.0, 0.0, 201)])
-    dead = float((values < 0.01 * values.max()).mean()) if values.max() > 0 else 1.0
-    return _dead_rate(case, dead) or Passed("L01")
+    return float((values < 0.01 * values.max()).mean()) if values.max() > 0 else 1.0
 
 
 def _logged_schedule(case: Case, rate: np.ndarray, seen: np.ndarray) -> Outcome:
-    shape = shape_of(case.series)
     values, steps = rate[seen], case.series.steps[seen]
-    dead_from = steps[values < 0.01 * values.max()]
-    if len(dead_from) and shape.total:
-        finding = _dead_rate(case, float(1.0 - dead_from[0] / shape.total))
-        if finding is not None:
-            return finding
+    finding = _dead_rate(case, dead_share(case))
+    if finding is not None:
+        return finding
     leaps = values[1:] / np.maximum(values[:-1], 1e-30)
     leap = int(np.argmax(leaps)) if len(leaps) else 0
     if len(leaps) and leaps[leap] > limit("L01.leap") and values[0] > values[leap] and leap > 2:
@@ -229,6 +240,7 @@ def _dead_rate(case: Case, dead: float) -> Outcome | None:
         dead / limit("L01.dead"),
         evidence,
         variant="dead",
+        demotable=False,
         share=dead,
         median=median(case.series.column(RATE)),
     )

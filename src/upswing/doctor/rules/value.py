@@ -97,6 +97,23 @@ def ev_undefined(case: Case) -> Outcome:
     return NotApplicable("V02", "constant_returns")
 
 
+def lasting_bias(case: Case) -> float | None:
+    """The size of the critic's constant error over the second half; 0 where its sign changes, None where unknown.
+
+    Without the figure itself a critic that never foresaw anything counts as half a standard deviation off.
+    """
+    bias = case.series.column("train/value_bias")
+    if not np.isfinite(bias).any():
+        explained = case.series.column("train/explained_variance")
+        never = np.isfinite(explained).any() and float(np.nanmax(explained)) < limit("V01.never")
+        return 0.45 if never else None
+    late = bias[np.isfinite(bias) & meaningful(case) & (np.arange(case.n) >= case.n // 2)]
+    if len(late) < 3:
+        return 0.0
+    usual = median(late)
+    return abs(usual) if float((np.sign(late) == np.sign(usual)).mean()) >= 0.9 else 0.0
+
+
 def value_bias(case: Case) -> Outcome:
     """V03: the critic is wrong by a constant, which explained variance cannot see."""
     tag = "train/value_bias"
@@ -111,7 +128,8 @@ def value_bias(case: Case) -> Outcome:
     if stretch is None:
         return Passed("V03", (measured(case, tag, "V03.bias", "<"),))
     value = case.value_at(tag, stretch)
-    gross = case.stuck and abs(value) > limit("V03.gross") * limit("V03.bias") and not capped(case)
+    lasting = (lasting_bias(case) or 0.0) > limit("V03.bias") or abs(value) > limit("V03.gross") * limit("V03.bias")
+    gross = case.stuck and lasting and not capped(case)
     return found(
         case,
         "V03",

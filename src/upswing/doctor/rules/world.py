@@ -144,9 +144,14 @@ def truncation(case: Case) -> Outcome:
     if at_limit is None:
         return NotChecked("T01", "not_logged", ("rollout/truncated_fraction", "episodes"))
     share, length = at_limit
+    cut = case.series.column("rollout/truncated_fraction")
+    told = median(cut)
+    if told > share + limit("T01.cut"):
+        evidence = [Evidence("rollout/truncated_fraction", told, ">", share + limit("T01.cut"), origin("T01.cut"))]
+        severity = WARN if case.failed else INFO
+        return found(case, "T01", severity, 2.0, evidence, variant="cut", share=share, told=told)
     if share < limit("T01.share"):
         return Passed("T01", (Evidence("at_limit", share, "<", limit("T01.share"), origin("T01.share")),))
-    cut = case.series.column("rollout/truncated_fraction")
     if not np.isfinite(cut).any():
         return NotChecked("T01", "not_logged", ("rollout/truncated_fraction",))
     count = case.series.column("rollout/iteration_episodes")
@@ -265,19 +270,29 @@ def episode_length(case: Case) -> float | None:
     return float(known) if isinstance(known, int | float) else None
 
 
+def _together(case: Case) -> tuple[float, float]:
+    """The shares of iterations in which all environments or none ended an episode, and in which none did."""
+    n_envs, count = case.series.setting("n_envs"), case.series.column("rollout/iteration_episodes")
+    seen = np.isfinite(count)
+    return share_true((count == 0) | (count == n_envs), seen), share_true(count == 0, seen)
+
+
+def ends_together(case: Case) -> bool:
+    """Whether all environments end their episodes at the same moment, again and again."""
+    together, empty = _together(case)
+    return bool(together > 0.9 and empty > 0.3)
+
+
 def sync_reset(case: Case) -> Outcome:
     """T03: all environments end their episodes at the same moment, again and again."""
     n_envs, n_steps = case.series.setting("n_envs"), case.series.setting("n_steps")
-    count = case.series.column("rollout/iteration_episodes")
     length = episode_length(case)
     if n_envs is None or n_steps is None:
         return NotChecked("T03", "setting_unknown", ("n_envs", "n_steps"))
     if n_envs < 4 or length is None or n_steps >= length:
         return NotApplicable("T03", "rollout_spans_episode")
-    seen = np.isfinite(count)
-    together = share_true((count == 0) | (count == n_envs), seen)
-    empty = share_true(count == 0, seen)
-    if not (together > 0.9 and empty > 0.3):
+    together, _ = _together(case)
+    if not ends_together(case):
         return Passed("T03", (Evidence("together", together, "<", 0.9, "chosen"),))
     return found(
         case,

@@ -203,6 +203,7 @@ RULES = {
         "How episodes end",
         {
             "limit": "{share:.0%} of the episodes end after exactly {length} steps, and none is reported as cut off: a time limit seems to pass for a real end.",
+            "cut": "{told:.0%} of the episodes are reported as cut off, but only {share:.0%} last as long as the longest: real ends seem to pass for time limits.",
             "bootstrapped": "bootstrap_terminations continues the value beyond real ends: dying or finishing costs nothing.",
         },
         "The task really ends after that many steps; or in it, going on beyond the end is right.",
@@ -281,6 +282,7 @@ RULES = {
             "flat": "The return never rose beyond its own noise: {start:.4g} at the start, {final:.4g} now.",
             "far": "The return stands at {final:.4g}; PPO is known to reach {goal:.4g} here.",
             "rising": "The return still rises, but ends at {final:.4g}; PPO is known to reach {goal:.4g} here.",
+            "training": "Evaluations reach {evaluation:.4g}, but the episodes of training end at {final:.4g}; {goal:.4g} is known to be reachable.",
             "plateau": "The return rose from {start:.4g} to {final:.4g} and stands there.",
         },
         "The return is as high as this task allows, or goes on rising with twice the budget.",
