@@ -486,3 +486,69 @@ def test_the_return_that_is_known_to_be_reachable_is_that_of_the_published_task(
     assert known_environment("Pendulum-v1")["reward_threshold"] == -200.0
     assert "reward_threshold" not in known_environment("Pendulum-v1", {"g": 13.0})
     assert known_environment("Pendulum-v1", {"render_mode": "rgb_array"})["reward_threshold"] == -200.0
+
+
+def test_a_bug_that_no_setting_shows_is_suspected_where_healthy_updates_lead_nowhere():
+    lost = healthy(**flat())
+    assert likely("out_of_step", lost) == 0.8 and likely("out_of_step", healthy()) < 0.3
+    assert likely("out_of_step", healthy(settings={"gamma": 0.5}, **flat())) < 0.3  # something else to blame
+    assert likely("out_of_step", healthy(approx_kl=0.2, **flat())) < 0.3
+    first = diagnose(lost).grave[0]
+    assert first.causes[0].cause == "out_of_step" and first.causes[0].change is None
+    odd = diagnose(healthy(settings={"clip_range": 0.005}, **flat())).grave[0]
+    assert (odd.causes[0].cause, odd.changes[0].new) == ("clip_small", 0.2)
+
+
+def test_a_critic_that_never_loses_a_constant_error_is_not_trained():
+    off = {"value_bias": 1.5, "explained_variance": 0.3}
+    assert likely("critic_untrained", healthy(**off)) > 0.65
+    swinging = {**off, "value_bias": lambda old: 1.5 * (-1.0) ** np.arange(len(old))}
+    assert likely("critic_untrained", healthy(**swinging)) < 0.2
+    large = {**off, "return_mean": 5e4, "return_std": 1e4}  # too far away to be reached
+    assert likely("critic_untrained", healthy(**large)) < 0.2
+    assert likely("critic_untrained", healthy(settings={"vf_coef": 0.0})) == 0.99
+
+
+def test_rewards_that_leap_without_a_reason():
+    leaping = lambda old: -1.0 + 3.0 * np.random.default_rng(0).normal(size=len(old))  # noqa: E731
+    blind = {"explained_variance": 0.0, "value_bias": 0.02}
+    assert likely("reward_outliers", healthy(**{**blind, "rollout/reward_mean": leaping(np.zeros(120))})) > 0.6
+    assert likely("reward_outliers", healthy(**{**blind, "rollout/reward_mean": -1.0})) < 0.2
+    assert likely("reward_outliers", healthy(**{"rollout/reward_mean": leaping(np.zeros(120))})) < 0.2  # foreseen
+
+
+def test_targets_tell_whether_the_return_goes_on_beyond_ends():
+    from upswing.doctor.likelihoods import beyond_ends
+
+    def share(**columns):
+        short = {"ep_len_mean": 10.0, "rollout/reward_mean": 1.0, "settings": {"gamma": 0.98}}
+        return beyond_ends(make_case(healthy(**short, **columns)))
+
+    mean = np.mean([(1 - 0.98**k) / 0.02 for k in range(1, 11)])  # what ten steps of 1 are worth, from each of them
+    assert share(return_mean=mean) == pytest.approx(0.0, abs=1e-9)
+    assert share(return_mean=50.0) == pytest.approx(1.0)
+    assert beyond_ends(make_case(healthy(settings={"normalize_reward": True}))) is None
+    endless = {"ep_len_mean": 10.0, "rollout/reward_mean": 1.0, "return_mean": 50.0}
+    assert likely("ends_bootstrapped", healthy(settings={"gamma": 0.98}, **endless)) == 0.9
+
+
+def test_T01_sees_ends_that_are_reported_as_limits():
+    raw = episodes(np.random.default_rng(0).normal(20, 3, 400), np.random.default_rng(1).integers(8, 40, 400))
+    answer = ask("T01", healthy(episodes=raw, truncated_fraction=1.0, **flat()))
+    assert (answer.severity, answer.variant) == (WARN, "cut")
+    assert isinstance(ask("T01", healthy(episodes=raw, truncated_fraction=0.0, **flat())), Passed)
+
+
+def test_a_rate_that_is_dead_for_long_is_told_whatever_the_return_does():
+    dead = {"learning_rate": lambda old: np.where(np.arange(len(old)) < 36, 3e-4, 1e-8)}
+    card = diagnose(healthy(**dead, settings={"learning_rate": "piecewise:0=3e-4,0.3=1e-8"})).grave[0]
+    assert (card.code, card.causes[0].cause) == ("L01", "schedule_short")
+    assert card.changes[0].new == "linear:0.0003"
+
+
+def test_a_return_that_only_evaluations_reach_is_a_warning_where_a_setting_explains_it():
+    solved = {**plateau(150.0), "eval/mean_reward": 200.0, "environment": {"n_actions": 2, "reward_threshold": 190.0}}
+    assert (ask("R01", healthy(**solved)).severity, ask("R01", healthy(**solved)).variant) == (INFO, "training")
+    assert not diagnose(healthy(**solved)).grave
+    slow = diagnose(healthy(**solved, settings={"clip_range": 0.005})).grave[0]
+    assert slow.causes[0].cause == "clip_small"

@@ -13,7 +13,7 @@ from upswing.doctor.causes import CAUSES, ODD
 from upswing.doctor.findings import BUG, INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Finding, Ranked
 from upswing.doctor.rules import BY_CODE
 
-UNKNOWN_SETTING = 0.2  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
+UNKNOWN_SETTING = 0.3  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
 SHOWN = 5  # causes on a card
 CERTAIN = 0.9  # a cause this plausible explains whatever it can explain
 _WEIGHT = {"error": 1.3, "warn": 1.0, "info": 0.25}

@@ -72,7 +72,7 @@ def start_rate(case: Case) -> float | None:
 def rate_high(case: Case) -> float | None:
     if adaptive_parts(case) is not None:
         return 0.4  # it finds its own size, whatever that is
-    by_rate = along(start_rate(case), (1e-4, 0.1), (3e-4, 0.3), (1e-3, 0.5), (3e-3, 0.8), (1e-2, 0.95), (3e-2, 0.99))
+    by_rate = along(start_rate(case), (1e-4, 0.1), (3e-4, 0.3), (1e-3, 0.45), (3e-3, 0.62), (1e-2, 0.94), (3e-2, 0.99))
     return by_rate if by_rate is None or by_rate > 0.6 or not small_steps(case) else 0.5 * by_rate
 
 
@@ -181,7 +181,9 @@ def critic_untrained(case: Case) -> float | None:
     excused = max(rate_low(case) or 0.0, few_updates(case) or 0.0)  # what keeps every critic from getting there
     reachable = along(return_size(case), (30, 1.0), (300, 0.4), (3000, 0.1)) or 0.5
     by_bias = along(lasting_bias(case), (0.25, 0.05), (0.45, 0.6), (0.6, 0.78), (1.0, 0.87), (2.0, 0.93)) or 0.05
-    return max(by_weight, by_bias * reachable * (1.0 - 0.8 * excused))
+    explained = case.series.column("train/explained_variance")
+    never = 0.45 if np.isfinite(explained).any() and float(np.nanmax(explained)) < limit("V01.never") else 0.0
+    return max(by_weight, never * reachable, by_bias * reachable * (1.0 - 0.8 * excused))
 
 
 def obs_scale(case: Case) -> float | None:

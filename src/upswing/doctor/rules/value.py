@@ -98,15 +98,10 @@ def ev_undefined(case: Case) -> Outcome:
 
 
 def lasting_bias(case: Case) -> float | None:
-    """The size of the critic's constant error over the second half; 0 where its sign changes, None where unknown.
-
-    Without the figure itself a critic that never foresaw anything counts as half a standard deviation off.
-    """
+    """The size of the critic's constant error over the second half; 0 where its sign changes, None where unknown."""
     bias = case.series.column("train/value_bias")
     if not np.isfinite(bias).any():
-        explained = case.series.column("train/explained_variance")
-        never = np.isfinite(explained).any() and float(np.nanmax(explained)) < limit("V01.never")
-        return 0.45 if never else None
+        return None
     late = bias[np.isfinite(bias) & meaningful(case) & (np.arange(case.n) >= case.n // 2)]
     if len(late) < 3:
         return 0.0
