@@ -475,6 +475,8 @@ def test_more_updates_are_bought_by_what_is_cheap_first_and_never_for_more_than_
     assert change(n_envs=1, n_steps=64, total_timesteps=4 * 64).new == 1000  # 4 × 256, rounded
     many = {"n_envs": 2048, "n_steps": 50, "total_timesteps": 2_000_000}
     assert (change(**many).field, change(**many).new) == ("n_envs", 512)
+    long = {"n_envs": 34, "n_steps": 1024, "total_timesteps": 4 * 34 * 1024}
+    assert (change(**long).field, change(**long).new) == ("n_steps", 64)
     slow = {"n_envs": 1, "n_steps": 64, "total_timesteps": 64_000, "learning_rate": 1e-7}
     assert (change(**slow, n_epochs=4).field, change(**slow, n_epochs=4).new) == ("n_epochs", 8)
     assert (change(**slow, n_epochs=10, batch_size=64).field) == "total_timesteps"

@@ -15,6 +15,7 @@ from upswing.doctor.shape import schedule_of, shape_of
 from upswing.doctor.stats import median
 
 MOST_BUDGET = 4.0  # times the budget: more is not a change but another experiment
+LOW_RATE, USUAL_RATE = 1e-4, 3e-4
 USUAL_KL = 0.015  # where updates of healthy runs lie, at a clip range of 0.2
 
 
@@ -74,7 +75,7 @@ def lower_rate(case: Case) -> Change | None:
 
 
 def raise_rate(case: Case) -> Change | None:
-    """A learning rate that lets updates move the policy, at most 30 times the old."""
+    """A learning rate that lets updates move the policy, at most 30 times the old; a tiny one becomes a usual one."""
     old, kl = (
         _rate(case),
         median(case.series.column("train/approx_kl")[case.warm : max(case.warm + 3, int(0.6 * case.n))]),
@@ -83,6 +84,9 @@ def raise_rate(case: Case) -> Change | None:
     factor = 2.0
     if math.isfinite(kl) and 0 < kl < aim:
         factor = min(30.0, max(2.0, math.sqrt(aim / kl)))
+    start = start_of(old)
+    if start is not None and 0 < start < LOW_RATE:
+        factor = max(factor, min(100.0, USUAL_RATE / start))
     return _scaled("learning_rate", old, factor)
 
 
@@ -151,10 +155,15 @@ def more_updates(case: Case) -> Change | None:
     shape, n_envs, n_steps = shape_of(case.series), case.series.setting("n_envs"), case.series.setting("n_steps")
     total = case.series.setting("total_timesteps")
     factor = 50 / max(1.0, shape.iterations or 50)
-    if factor > 1.2 and isinstance(n_envs, int) and n_envs >= 32 * factor:
-        return Change("n_envs", n_envs, _power_of_two(n_envs / factor))
-    if factor > 1.2 and isinstance(n_steps, int) and n_steps >= 128 * factor:
-        return Change("n_steps", n_steps, _power_of_two(n_steps / factor))
+    if factor > 1.2:
+        cut = [
+            Change(name, old, new)
+            for name, old, least in (("n_envs", n_envs, 8), ("n_steps", n_steps, 64))
+            if isinstance(old, int) and (new := max(least, _power_of_two(old / factor))) < old
+        ]
+        deepest = max(cut, key=lambda change: change.old / change.new, default=None)
+        if deepest is not None and deepest.old / deepest.new >= min(3.0, factor):
+            return deepest
     if factor <= 1.2 and (busier := more_epochs(case) or _down_to(64, case)) is not None:
         return busier
     if not isinstance(total, int | float):
