@@ -89,11 +89,7 @@ CAUSES: dict[str, Cause] = {
         remedies.larger_rollout,
     ),
     "gamma_low": Cause(by.gamma_low, remedies.raise_gamma, by_setting=True),
-    "gamma_high": Cause(
-        by.setting("gamma", (0.99, 0.05), (0.995, 0.15), (0.999, 0.3), (0.9999, 0.7), (1.0, 0.85), log=False),
-        remedies.lower_gamma,
-        by_setting=True,
-    ),
+    "gamma_high": Cause(by.gamma_high, remedies.lower_gamma, by_setting=True),
     "lambda_low": Cause(
         by.setting("gae_lambda", (0.0, 0.95), (0.3, 0.8), (0.6, 0.4), (0.8, 0.1), (0.95, 0.03), log=False),
         remedies.raise_lambda,
@@ -126,7 +122,9 @@ CAUSES: dict[str, Cause] = {
         lambda case: by.std(case, (1e-3, 0.95), (0.01, 0.8), (0.05, 0.3), (0.3, 0.05)), remedies.usual_std
     ),
     "grad_clip_small": Cause(
-        by.setting("max_grad_norm", (1e-4, 0.7), (1e-2, 0.3), (0.1, 0.05)), remedies.usual_grad_clip, by_setting=True
+        by.setting("max_grad_norm", (1e-5, 0.9), (1e-3, 0.7), (1e-2, 0.4), (0.1, 0.05)),
+        remedies.usual_grad_clip,
+        by_setting=True,
     ),
     "schedule_short": Cause(by.schedule_short, remedies.longer_schedule, by_setting=True),
     "resume_leap": Cause(by.fixed(0.8), remedies.none),

@@ -133,6 +133,15 @@ def gamma_low(case: Case) -> float | None:
     return along(share, (0.005, 0.95), (0.01, 0.9), (0.025, 0.7), (0.05, 0.43), (0.1, 0.25), (0.5, 0.05))
 
 
+def gamma_high(case: Case) -> float | None:
+    """A horizon of many episodes: a longer one than an episode is common, twenty times as long is not."""
+    gamma, length = case.series.setting("gamma"), episode_length(case)
+    alone = along(gamma, (0.99, 0.05), (0.995, 0.15), (0.999, 0.3), (0.9999, 0.6), (1.0, 0.85), log=False)
+    if alone is None or length is None or gamma < 0.999:
+        return alone
+    return along(1.0 / max(1e-6, 1.0 - gamma) / length, (1.0, 0.1), (10.0, 0.5), (20.0, 0.7), (100.0, 0.85))
+
+
 def rollout_short(case: Case) -> float | None:
     gamma, lam, n = (case.series.setting(name) for name in ("gamma", "gae_lambda", "n_steps"))
     if n is None:
@@ -228,7 +237,10 @@ def aimless(case: Case) -> bool:
 
 def ends_bootstrapped(case: Case) -> float | None:
     """The switch; or targets as large as if episodes that fail after a few steps went on for ever."""
+    cut = case.series.column("rollout/truncated_fraction")
     by_flag = flag("bootstrap_terminations", True)(case)
+    if by_flag == 0.97 and median(cut) > 0.8:
+        by_flag = 0.2  # hardly anything ends but by the time limit
     beyond = beyond_ends(case)
     return (
         by_flag if beyond is None or by_flag == 0.97 else along(beyond, (0.1, 0.03), (0.3, 0.3), (0.5, 0.9), log=False)
