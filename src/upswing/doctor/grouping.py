@@ -117,5 +117,5 @@ def _ranked(
     return tuple(
         Ranked(cause, round(min(0.95, likely[cause] * (share / top) ** 0.5), 2), CAUSES[cause].change(case))
         for cause, share in zip(ordered, shares, strict=True)
-        if share >= 0.15 * top
+        if share >= 0.05 * top
     )

@@ -73,7 +73,12 @@ def rate_high(case: Case) -> float | None:
     if adaptive_parts(case) is not None:
         return 0.4  # it finds its own size, whatever that is
     by_rate = along(start_rate(case), (1e-4, 0.1), (3e-4, 0.3), (1e-3, 0.45), (3e-3, 0.62), (1e-2, 0.94), (3e-2, 0.99))
-    return by_rate if by_rate is None or by_rate > 0.6 or not small_steps(case) else 0.5 * by_rate
+    if by_rate is None or small_steps(case):
+        return by_rate if by_rate is None or by_rate > 0.6 else 0.5 * by_rate
+    kl = case.series.column("train/approx_kl") / clip_scale(case)
+    return max(
+        by_rate, along(median(kl), (0.03, 0.0), (0.1, 0.4), (0.3, 0.6)) or 0.0
+    )  # steps too long, whatever the rate
 
 
 def small_steps(case: Case) -> bool:
