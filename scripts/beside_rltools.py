@@ -1,7 +1,7 @@
 """Upswing beside RLtools, in turns, on RLtools' own PPO recipe for Pendulum-v1.
 
     python -m scripts.beside_rltools --python /path/to/venv/bin/python     # one that has RLtools: see docs/environments.md
-    python -m scripts.beside_rltools --rounds 5
+    python -m scripts.beside_rltools --rounds 9 --output docs/rltools.md
 
 RLtools is a C++ library; its Python package compiles a training for each recipe and environment. It needs its own virtual
 environment, since it refuses to run beside torch, with Intel's MKL, without which it is several times slower:
@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ import numpy as np
 N_ENVS, N_STEPS, ITERATIONS, WARM_UP = 64, 64, 40, 4
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 RLTOOLS, PYTHON, SERIAL, COMPILED = "rltools", "upswing-python", "upswing-serial", "upswing-compiled"
+NAMES = {
+    RLTOOLS: "RLtools, environment in Python",
+    PYTHON: "Upswing, the same environment, every core",
+    SERIAL: "Upswing, the same environment, one process",
+    COMPILED: "Upswing, compiled environment",
+}
 
 
 def pendulum() -> Any:
@@ -101,11 +108,51 @@ def measured(kind: str, seed: int, python: str) -> float:
     return float(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
+def table(speeds: dict[str, list[float]]) -> list[str]:
+    """A row for each trainer: its speed, and how many times as fast as RLtools, round by round."""
+    lines = ["| trainer | steps/s, median (all) | times RLtools, median (lowest to highest) |", "|---|---|---|"]
+    for kind, own in speeds.items():
+        ratios = np.array(own) / np.array(speeds[RLTOOLS])
+        every = ", ".join(f"{speed:,.0f}" for speed in own)
+        low, middle, high = ratios.min(), np.median(ratios), ratios.max()
+        lines.append(f"| {NAMES[kind]} | {np.median(own):,.0f} ({every}) | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+    return lines
+
+
+def page(speeds: dict[str, list[float]], rltools_version: str) -> str:
+    """What was measured, as a page of the documentation."""
+    from upswing.run.versions import machine, versions
+
+    about = machine()
+    known = {"rltools": rltools_version} | versions()
+    lines = [
+        "# Beside RLtools",
+        "",
+        f"Written by `python -m scripts.beside_rltools --rounds {len(speeds[RLTOOLS])} --output docs/rltools.md` on "
+        f"{about['cpu']}, {about['cores']} cores. RLtools' default recipe on Pendulum-v1: {N_ENVS} environments × {N_STEPS} "
+        "steps, minibatches of 64, 10 epochs, two hidden layers of 64 with ReLU. The trainers take turns, each in a process "
+        "of its own; compiling and the first iterations are not counted.",
+        "",
+        *table(speeds),
+        "",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in known.items() if version) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def version_of_rltools(python: str) -> str:
+    """The version that the interpreter `python` has."""
+    code = "from importlib.metadata import version; print(version('rltools'))"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print a table, and write it where that is wanted."""
     parser = argparse.ArgumentParser(description="Upswing beside RLtools on Pendulum-v1.")
     parser.add_argument("--python", default="rltools/bin/python", help="the interpreter that has RLtools")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="a Markdown file, such as docs/rltools.md")
     parser.add_argument("--one", nargs=2, metavar=("WHO", "SEED"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -114,18 +161,14 @@ def main() -> None:
         return
     if not os.access(arguments.python, os.X_OK):
         sys.exit(f"{arguments.python} is not there: see the top of scripts/beside_rltools.py.")
-    kinds = (RLTOOLS, PYTHON, SERIAL, COMPILED)
-    speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    speeds: dict[str, list[float]] = {kind: [] for kind in NAMES}
     for seed in range(arguments.rounds):
-        for kind in kinds:
-            speeds[kind].append(measured(kind, seed, arguments.python))
-            print(f"round {seed + 1}, {kind}: {speeds[kind][-1]:,.0f} steps/s", flush=True)
-    print("\n| trainer | steps/s, median (all) | times RLtools, median (lowest to highest) |\n|---|---|---|")
-    for kind in kinds:
-        ratios = np.array(speeds[kind]) / np.array(speeds[RLTOOLS])
-        every = ", ".join(f"{speed:,.0f}" for speed in speeds[kind])
-        low, middle, high = ratios.min(), np.median(ratios), ratios.max()
-        print(f"| {kind} | {np.median(speeds[kind]):,.0f} ({every}) | {middle:.2f} ({low:.2f} to {high:.2f}) |")
+        for kind, measured_so_far in speeds.items():
+            measured_so_far.append(measured(kind, seed, arguments.python))
+            print(f"round {seed + 1}, {kind}: {measured_so_far[-1]:,.0f} steps/s", flush=True)
+    print("", *table(speeds), sep="\n")
+    if arguments.output:
+        arguments.output.write_text(page(speeds, version_of_rltools(arguments.python)))
 
 
 if __name__ == "__main__":
