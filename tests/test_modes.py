@@ -107,6 +107,7 @@ def test_every_pair_of_spaces_trains(tmp_path, observation, action):
         {"env": "CartPole-v1", "vectorization": "device", "device": "cpu", "normalize_reward": True},
         {"amp": "fp16", "target_kl": 0.01},
         {"vectorization": "workers", "n_workers": 2, "step_timeout_s": 30.0, "max_worker_restarts": 1},
+        {"vectorization": "shared"},
         {"vectorization": "auto"},
         {"env": "CartPole-v1", "vectorization": "gymnasium"},
         {"env": "FrozenLake-v1", "env_kwargs": {"is_slippery": False}},

@@ -9,6 +9,7 @@ from envs.worlds import Counting, Spaced, expected
 from upswing.envs.contract import Episode, VectorEnv
 from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.workers import WorkerVectorEnv
 
 TAGS = [10, 11, 12, 13, 14]
@@ -21,6 +22,7 @@ def through_gymnasium(mode):
 WAYS = {
     "serial": SerialVectorEnv,
     "workers": lambda factories: WorkerVectorEnv(factories, 2),
+    "shared": lambda factories: SharedVectorEnv(factories, 2),
     "same step": through_gymnasium(AutoresetMode.SAME_STEP),
     "next step": through_gymnasium(AutoresetMode.NEXT_STEP),
     "disabled": through_gymnasium(AutoresetMode.DISABLED),
@@ -75,7 +77,7 @@ def test_every_way_meets_the_contract_number_for_number(env):
             assert step.rewards.dtype == np.float32 and step.terminated.dtype == step.truncated.dtype == bool
 
 
-@pytest.mark.parametrize("way", ["serial", "workers", "same step", "next step", "disabled"])
+@pytest.mark.parametrize("way", ["serial", "workers", "shared", "same step", "next step", "disabled"])
 def test_success_once_and_at_the_end(way):
     env = WAYS[way]([lambda: Counting(success=True)] * 2)
     env.reset([0, 1])  # episodes of 2 and 3 steps; success is told at step 2
@@ -92,10 +94,11 @@ def test_no_success_where_the_environment_does_not_speak_of_it():
     assert env.step(np.zeros(1, int)).episodes[0][3:] == (None, None)
 
 
-def test_workers_and_serial_agree_on_every_kind_of_observation_and_action():
+@pytest.mark.parametrize("way", [WorkerVectorEnv, SharedVectorEnv])
+def test_workers_and_serial_agree_on_every_kind_of_observation_and_action(way):
     space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(0, 255, (5, 4, 3), np.uint8), c=spaces.MultiBinary(2))
     made = [lambda: Spaced(space, spaces.Box(-1, 1, (2, 2), np.float64))] * 3
-    ours, theirs = SerialVectorEnv(made), WorkerVectorEnv(made, 2)
+    ours, theirs = SerialVectorEnv(made), way(made, 2)
     assert bytes_of(ours.reset([1, 2, 3])) == bytes_of(theirs.reset([1, 2, 3]))
     for t in range(6):
         actions = np.full((3, 4), t / 3, np.float32)
@@ -124,7 +127,12 @@ def test_half_of_the_workers_can_step_while_the_others_wait():
 
 def test_pictures_come_from_the_first_environment_that_makes_them():
     drawn = [lambda: Counting(render_mode="rgb_array"), Counting]
-    for env in (SerialVectorEnv(drawn), WorkerVectorEnv(drawn, 2), GymnasiumVectorEnv(SyncVectorEnv(drawn[:1]))):
+    for env in (
+        SerialVectorEnv(drawn),
+        WorkerVectorEnv(drawn, 2),
+        SharedVectorEnv(drawn),
+        GymnasiumVectorEnv(SyncVectorEnv(drawn[:1])),
+    ):
         env.reset([3, 4][: env.n_envs])
         env.step(np.zeros(env.n_envs, int))
         picture = env.render()

@@ -14,6 +14,7 @@ from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.make import make_vector_env, random_actions, step_seconds
 from upswing.envs.native import NativeVectorEnv
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import ConfigError
 
@@ -27,6 +28,7 @@ def made(n_envs=4, evaluation=False, render_mode=None, **settings):
     [
         ("serial", SerialVectorEnv, "4 environments in this process"),
         ("workers", WorkerVectorEnv, "4 environments in 2 worker processes"),
+        ("shared", SharedVectorEnv, "4 environments in this process and 2 worker processes"),
         ("gymnasium", GymnasiumVectorEnv, "4 environments in SyncVectorEnv"),
     ],
 )
@@ -42,6 +44,7 @@ def test_workers_get_their_settings():
     assert env.description == "3 environments in 3 worker processes"
     assert env.step_timeout_s == 7 and env.max_restarts == 1
     env.close()
+    assert type(made(1, env=Counting, vectorization="shared")) is SerialVectorEnv
     env = made(1, env=Counting, vectorization="workers", step_timeout_s=0)
     assert env.step_timeout_s == float("inf") and env.description == "1 environment in 1 worker process"
     env.reset([1])
@@ -110,6 +113,15 @@ def test_auto_is_not_misled_by_a_machine_whose_speed_changes(monkeypatch):
     env = made(env=Counting)
     assert type(env) is WorkerVectorEnv
     env.close()
+
+
+def test_auto_takes_a_share_of_quick_environments_where_nothing_else_is_to_be_done(monkeypatch):
+    monkeypatch.setattr(make, "usable_cores", lambda: 2)
+    monkeypatch.setattr(make, "step_seconds", lambda env: 1e-3 if type(env) is SerialVectorEnv else 0.6e-3)
+    for settings, kind in (({}, SharedVectorEnv), ({"collect": "overlap"}, WorkerVectorEnv)):
+        env = made(env=Counting, **settings)
+        assert type(env) is kind and f"{env.description}, because a step of all takes 0.6 ms" in env.notices[0]
+        env.close()
 
 
 def test_auto_does_without_workers_where_the_factory_cannot_travel(monkeypatch):

@@ -15,6 +15,7 @@ from upswing.envs.make import random_actions
 from upswing.envs.probes import RewardLater
 from upswing.envs.registry import make_factory
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.state import get_env_state, set_env_state
 from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import StorageError
@@ -93,7 +94,7 @@ def test_mujoco_continues_to_the_bit(env_id, tmp_path, monkeypatch):
     assert ends(told) >= 1
 
 
-@pytest.mark.parametrize("make", [SerialVectorEnv, next_step, lambda f: WorkerVectorEnv(f, 2)])
+@pytest.mark.parametrize("make", [SerialVectorEnv, next_step, lambda f: WorkerVectorEnv(f, 2), SharedVectorEnv])
 def test_every_way_of_stepping_can_be_saved(make):
     told = check(make, [make_factory("CartPole-v1", {"max_episode_steps": 12})] * 3, 11, 30)
     assert ends(told) >= 6
@@ -102,6 +103,7 @@ def test_every_way_of_stepping_can_be_saved(make):
 def test_a_state_from_workers_fits_environments_in_this_process():
     factories = [make_factory("CartPole-v1")] * 3
     check(lambda f: WorkerVectorEnv(f, 2), factories, 17, 30, make_again=SerialVectorEnv)
+    check(SerialVectorEnv, factories, 17, 30, make_again=SharedVectorEnv)
 
 
 @pytest.mark.parametrize("n_before", [13, 14])  # on the end of an episode, and on the row that resets

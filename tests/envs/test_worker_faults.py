@@ -12,6 +12,7 @@ import pytest
 
 from envs.worlds import Counting, Faulty, Masked
 from upswing.envs import memory, turns
+from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import ConfigError, EnvironmentFault
 from upswing.run.signals import StopSignal, stop_asked_at
@@ -217,3 +218,27 @@ def test_environments_of_different_shapes_are_refused():
         WorkerVectorEnv([Counting, lambda: Masked("entry")], 2)
     with pytest.raises(ConfigError, match="Environment 1 has other spaces"):
         WorkerVectorEnv([Counting, lambda: Masked("entry")], 1)
+
+
+def test_where_this_process_takes_a_share_a_worker_that_fails_is_replaced_all_the_same(tmp_path):
+    faulty = [functools.partial(Faulty, "step kill", marker=str(tmp_path / "marker"), tag=11)] * 4
+    env = SharedVectorEnv(faulty, 1)
+    env.reset(SEEDS)
+    env.step(np.zeros(4, int))
+    step = env.step(np.zeros(4, int))
+    assert step.valid.tolist() == [False, False, True, True] and step.truncated.tolist() == [True, True, False, False]
+    assert step.obs[:, 2].tolist() == [0, 0, 2, 2] and step.rewards.tolist() == [0, 0, 1, 1]
+    assert env.notices[0].startswith("Worker 0 (environments 0 to 1) was killed by SIGKILL")
+    env.close()
+
+
+def test_an_environment_that_fails_in_this_process_is_named_and_ends_the_training(tmp_path):
+    faulty = [functools.partial(Faulty, "step raise", marker=str(tmp_path / "marker"), tag=SEEDS[3])] * 4
+    env = SharedVectorEnv(faulty, 1)
+    env.reset(SEEDS)
+    env.step(np.zeros(4, int))
+    with pytest.raises(EnvironmentFault, match="Environment 3 raised ZeroDivisionError: the pole is gone in step"):
+        env.step(np.zeros(4, int))
+    env.close()
+    with pytest.raises(ConfigError, match="Environment 1 has other spaces than environment 0"):
+        SharedVectorEnv([Counting, lambda: Masked("entry")])

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from upswing.bench.measure import sgemm_rate
 from upswing.bench.recipes import RECIPES, Recipe
 from upswing.progress import peak_memory_mb
 
@@ -29,6 +30,7 @@ class Timing:
     env_s: float | None = None
     update_s: float = 0.0
     peak_memory_mb: float = 0.0
+    sgemm_flops: float = 0.0  # of a large matrix product in the same process right afterwards, per second
     to_threshold_s: float | None = None  # collect and update time until an iteration's mean return passed it
     n_inputs: int = 0
     n_outputs: int = 0
@@ -180,6 +182,7 @@ def main() -> None:
     recipe = next(recipe for recipe in RECIPES if recipe.name == recipe_name)
     timing = CONTESTANTS[name][0](recipe, int(seed))
     timing.peak_memory_mb = peak_memory_mb()
+    timing.sgemm_flops = sgemm_rate(0.3)
     print(json.dumps({key: value for key, value in asdict(timing).items() if not key.startswith("_")}))
 
 

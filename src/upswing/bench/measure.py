@@ -41,12 +41,12 @@ class Outcome:
         """How many times as fast as `other`, round by round."""
         return self.speeds() / other.speeds()
 
-    def ceiling_share(self, sgemm_flops: float, part: str) -> float:
+    def ceiling_share(self, part: str) -> float:
         """Share of the machine's matrix rate that "collect" or "update" reaches: useful operations per second of it."""
         timing = self.timings[0]
         collect, update = flops_per_step(self.recipe, timing["n_inputs"], timing["n_outputs"])
         work = collect if part == "collect" else update
-        shares = [work * t["steps"] / t[f"{part}_s"] / sgemm_flops for t in self.timings]
+        shares = [work * t["steps"] / t[f"{part}_s"] / t["sgemm_flops"] for t in self.timings]
         return float(np.median(shares))
 
 

@@ -52,7 +52,7 @@ RECIPES = (
         about="RL-Zoo's sizes, without state-dependent exploration",
     ),
     Recipe("halfcheetah-1", "HalfCheetah-v5", 1, 2048, 64, 10, 40_960, 10_240, about="the defaults on MuJoCo"),
-    Recipe("halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 20_480, about="MuJoCo in worker processes"),
+    Recipe("halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 20_480, about="MuJoCo in several processes"),
     Recipe(
         "lunarlander", "LunarLander-v3", 16, 1024, 64, 4, 81_920, 32_768, 0.999, 0.98, about="RL-Zoo's sizes on Box2D"
     ),

@@ -26,7 +26,7 @@ def page(outcomes: Sequence[Outcome], figures: dict[str, Any], sgemm_flops: floa
         f"Written by `{command}` on {about['cpu']}, {about['cores']} cores, {about['platform']}; "
         f"one-thread sgemm at 1024³: {sgemm_flops / 1e9:.0f} GFLOP/s.",
         "",
-        *(_table(outcomes, sgemm_flops) if outcomes else ()),
+        *(_table(outcomes) if outcomes else ()),
         *(line for name, found in figures.items() for line in SECTIONS[name](found)),
         "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items() if version) + ".",
         "",
@@ -34,19 +34,19 @@ def page(outcomes: Sequence[Outcome], figures: dict[str, Any], sgemm_flops: floa
     return "\n".join(lines)
 
 
-def _table(outcomes: Sequence[Outcome], sgemm_flops: float) -> list[str]:
+def _table(outcomes: Sequence[Outcome]) -> list[str]:
     """The comparison, with what its columns mean."""
     return [
         "Trainers take turns on each recipe (A B A B …), each in a process of its own with one thread for arithmetic; "
         "Stable-Baselines3 on the CPU as its documentation advises. Steps per second count collect and update time; the "
         "first iteration is a warm-up. Figures are medians over rounds; a ratio is taken round by round, with its "
         "smallest and largest value. *Matrix rate in update* is the useful arithmetic of the update per second, as a "
-        "share of the sgemm rate. *Time to return* is collect and update time until the mean return of an iteration's "
+        "share of the sgemm rate that the same process reaches right afterwards. *Time to return* is collect and update time until the mean return of an iteration's "
         "episodes passed the threshold.",
         "",
         HEAD,
         "|---|---|---|---|---|---|---|---|",
-        *(_row(outcome, outcomes, sgemm_flops) for outcome in outcomes),
+        *(_row(outcome, outcomes) for outcome in outcomes),
         "",
         "Recipes: " + "; ".join(_about(outcome) for outcome in outcomes if outcome.contestant == "upswing") + ".",
         "",
@@ -69,7 +69,7 @@ def as_json(outcomes: Sequence[Outcome], figures: dict[str, Any], sgemm_flops: f
     return about | {"results": rows, "figures": figures}
 
 
-def _row(outcome: Outcome, outcomes: Sequence[Outcome], sgemm_flops: float) -> str:
+def _row(outcome: Outcome, outcomes: Sequence[Outcome]) -> str:
     ours = _ours(outcome, outcomes)
     ratio = "" if ours is None else "{:.1f}× ({:.1f} to {:.1f})".format(*_ratios(ours, outcome))
     collect, update = outcome.median("collect_s") or 0.0, outcome.median("update_s") or 0.0
@@ -77,7 +77,7 @@ def _row(outcome: Outcome, outcomes: Sequence[Outcome], sgemm_flops: float) -> s
     split = f"{100 * collect / (collect + update):.0f} : {100 * update / (collect + update):.0f}"
     if env_s is not None:
         split += f" (environment {100 * env_s / (collect + update):.0f})"
-    share = f"{100 * outcome.ceiling_share(sgemm_flops, 'update'):.0f} %" if outcome.contestant == "upswing" else ""
+    share = f"{100 * outcome.ceiling_share('update'):.0f} %" if outcome.contestant == "upswing" else ""
     reached = outcome.median("to_threshold_s")
     wanted = outcome.recipe.threshold
     to_return = "" if wanted is None else f"{wanted:g}: " + ("not reached" if reached is None else f"{reached:.2f} s")

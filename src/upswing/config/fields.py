@@ -77,15 +77,15 @@ class TrainConfig:
     vectorization: str = word(
         "auto",
         WORLD,
-        "How environments are stepped: in this process, in worker processes, by Gymnasium's vector environment, "
-        "by EnvPool, compiled together with the policy (native), as tensors on the device that trains (device), or whichever "
-        "measures fastest (auto).",
-        choices=("auto", "serial", "workers", "gymnasium", "native", "envpool", "device"),
+        "How environments are stepped: in this process, in worker processes, by both together (shared), by Gymnasium's "
+        "vector environment, by EnvPool, compiled together with the policy (native), as tensors on the device that trains "
+        "(device), or whichever measures fastest (auto).",
+        choices=("auto", "serial", "workers", "shared", "gymnasium", "native", "envpool", "device"),
     )
     n_workers: int | None = word(
         None,
         WORLD,
-        "Worker processes; by default one per core, at most one per environment.",
+        "Worker processes; by default one per core (one less where this process steps a share), at most one per environment.",
         unit="processes",
         limits=(1, None),
     )

@@ -26,12 +26,16 @@ from upswing.envs.gymnasium_vector import GymnasiumVectorEnv
 from upswing.envs.maniskill.tasks import may_be_task
 from upswing.envs.registry import Task, env_name, find_env, make_factory, making
 from upswing.envs.serial import SerialVectorEnv
+from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.starcraft.names import map_name
 from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
 from upswing.errors import ConfigError
 
 TRANSPORT_S = 60e-6  # what a step of workers costs beside the environments' own time, at best
 WORTH = 1.2  # how many times faster workers must be before they are chosen
+QUICK_S = (
+    5e-3  # a step of all takes less: waking is worth saving, and to be safe from a crash costs more than it brings
+)
 MEASURE_S = 0.25
 ROUNDS = 5
 SAMPLE = 4  # environments in this process that stand for all
@@ -107,10 +111,13 @@ def _factories(
     return factories
 
 
-def _own(kind: str, config: TrainConfig, factories: list[Factory]) -> SerialVectorEnv | WorkerVectorEnv:
-    if kind == "serial":
+Own = SerialVectorEnv | WorkerVectorEnv | SharedVectorEnv
+
+
+def _own(kind: str, config: TrainConfig, factories: list[Factory]) -> Own:
+    if kind == "serial" or (kind == "shared" and len(factories) == 1):
         return SerialVectorEnv(factories, action_masks=config.action_masks)
-    return WorkerVectorEnv(
+    return (SharedVectorEnv if kind == "shared" else WorkerVectorEnv)(
         factories,
         config.n_workers,
         step_timeout_s=config.step_timeout_s,
@@ -223,7 +230,10 @@ def _serial_because(why: str, config: TrainConfig, factories: list[Factory]) -> 
 
 
 def _faster(config: TrainConfig, factories: list[Factory]) -> VectorEnv:
-    """The faster way to step, measured with random actions; workers are only tried where they could pay."""
+    """The faster way to step, measured with random actions; workers are only tried where they could pay.
+
+    This process takes a share where waking workers would cost about as much as stepping, and nobody else needs it.
+    """
     n_envs = len(factories)
     n_workers = min(config.n_workers or usable_cores(), n_envs)
     with contextlib.closing(SerialVectorEnv(factories[:SAMPLE], action_masks=config.action_masks)) as sample:
@@ -237,20 +247,22 @@ def _faster(config: TrainConfig, factories: list[Factory]) -> VectorEnv:
         except ConfigError as error:
             why = f"workers are impossible: {str(error)[0].lower()}{str(error)[1:-1]}"
             return _serial_because(why, config, factories)
-        env = _own("workers", config, factories)
-        serial_s, workers_s = _in_turns(sample, env)
-    if serial_s < WORTH * workers_s:
+        quick = serial_s < QUICK_S and config.collect == "sync"
+        env = _own("shared" if quick else "workers", config, factories)
+        serial_s, together_s = _in_turns(sample, env)
+    if serial_s < WORTH * together_s:
         env.close()
-        why = f"a step of all takes {_ms(serial_s)}, and {_ms(workers_s)} in {n_workers} worker processes"
+        others = env.description.partition(" in ")[2]
+        why = f"a step of all takes {_ms(serial_s)}, and {_ms(together_s)} in {others}"
         return _serial_because(why, config, factories)
     env.notices.append(
-        f"vectorization auto: {env.description}, because a step of all takes {_ms(workers_s)}, and {_ms(serial_s)} in "
-        f"this process."
+        f"vectorization auto: {env.description}, because a step of all takes {_ms(together_s)}, and {_ms(serial_s)} in "
+        f"this process alone."
     )
     return env
 
 
-def _in_turns(sample: SerialVectorEnv, env: VectorEnv) -> tuple[float, float]:
+def _in_turns(sample: SerialVectorEnv, env: Own) -> tuple[float, float]:
     """Seconds that a step of all environments takes in this process, judged by a `sample` of them, and by `env`.
 
     They take turns and the median round counts: the speed of a shared machine changes more than what is compared.

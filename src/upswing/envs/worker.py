@@ -133,14 +133,14 @@ class Worker:
         self.group = Group(factories, setup.first, setup.action_masks)
         return Shape(self.group.observation_space, self.group.action_space)
 
-    def attach(self, n_envs: int, n_workers: int) -> None:
+    def attach(self, n_rows: int, n_workers: int) -> None:
         """Begin to use the shared memory, which the parent has laid out meanwhile."""
         assert self.group is not None
         setup, memory = self.setup, memoryview(attach(self.memory_fd))
         words, rest = split(memory, n_workers)
         self.line = Line(words[setup.worker], self.bell, parent=False)
         self.line.turn = self.line.words[self.line.their_turn]
-        rows = new_rows(self.group.observation_space, self.group.action_space, n_envs, rest)
+        rows = new_rows(self.group.observation_space, self.group.action_space, n_rows, rest)
         self.rows = part_of(rows, slice(setup.first, setup.first + setup.n))
         self.group.attach(self.rows, self.line.words[CURRENT : CURRENT + 1])
 

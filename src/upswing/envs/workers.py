@@ -68,7 +68,8 @@ class WorkerHandle:
 class WorkerVectorEnv:
     """N environments in worker processes. See `contract.VectorEnv`.
 
-    `step_timeout_s` = 0 waits for ever. `notices` tells of restarts.
+    `step_timeout_s` = 0 waits for ever. `notices` tells of restarts. `rows` hold every environment's, and after them
+    `spare` more, for environments that somebody else steps.
     """
 
     def __init__(
@@ -76,13 +77,14 @@ class WorkerVectorEnv:
         factories: Sequence[Factory],
         n_workers: int | None = None,
         *,
+        spare: int = 0,
         step_timeout_s: float = 60.0,
         max_restarts: int = 3,
         action_masks: bool = True,
         make_timeout_s: float = MAKE_TIMEOUT_S,
         close_timeout_s: float = CLOSE_TIMEOUT_S,
     ):
-        self.n_envs, cores = len(factories), usable_cores()
+        self.n_envs, self.n_rows, cores = len(factories), len(factories) + spare, usable_cores()
         n_workers = min(n_workers or cores, self.n_envs)
         self.notices: list[str] = []
         self.step_timeout_s = step_timeout_s or float("inf")
@@ -117,9 +119,9 @@ class WorkerVectorEnv:
                     f"same shapes."
                 )
         n, header = len(self._workers), 8 * WORDS * len(self._workers)
-        nbytes = header + rows_nbytes(self.observation_space, self.action_space, self.n_envs)
+        nbytes = header + rows_nbytes(self.observation_space, self.action_space, self.n_rows)
         self._words, rest = split(memoryview(reserve(self._memory_fd, nbytes)), n)
-        self._rows = new_rows(self.observation_space, self.action_space, self.n_envs, rest)
+        self.rows = new_rows(self.observation_space, self.action_space, self.n_rows, rest)
         self._views: dict[tuple[int, int], Rows] = {}
         for worker in self._workers:
             self._attach(worker)
@@ -151,7 +153,7 @@ class WorkerVectorEnv:
             words[i] = 0
         words[CURRENT] = -1
         worker.line = Line(words, worker.line.bell, parent=True)
-        self._send(worker, "attach", self.n_envs, len(self._workers))
+        self._send(worker, "attach", self.n_rows, len(self._workers))
         self._answer(worker, self.make_timeout_s)
 
     def _kill(self, worker: WorkerHandle) -> int:
@@ -246,7 +248,7 @@ class WorkerVectorEnv:
 
     def _revive(self, worker: WorkerHandle, lost: WorkerLost, seeds: list[int | None] | None = None) -> None:
         """Replace `worker`, begin new episodes, and mark its rows. Raises EnvironmentFault after too many times."""
-        rows = part_of(self._rows, worker.where)
+        rows = part_of(self.rows, worker.where)
         if worker.pid:
             self._kill(worker)
         known = without_numbers(copy(rows.obs), np.ones(len(rows.rewards), bool))
@@ -305,7 +307,7 @@ class WorkerVectorEnv:
                 failed.append((worker, lost))
         for worker, reason in failed:
             self._revive(worker, reason, self._seeds[worker.where])
-        return self._rows.obs
+        return self.rows.obs
 
     def step(self, actions: np.ndarray) -> Step:
         """The outcome of `actions` [N] or [N, A]. Raises EnvironmentFault where a worker fails too often."""
@@ -329,6 +331,12 @@ class WorkerVectorEnv:
 
     def step_wait(self, which: slice = EVERY) -> Step:
         """The outcome, for the environments of the workers `which`, of the step they have begun."""
+        ended, lost = self.finish(which)
+        return read_step(self._part(which), ended, lost, self.rows_of(which).start)
+
+    def finish(self, which: slice = EVERY) -> tuple[bool, bool]:
+        """Whether any episode of the workers `which` ended in the step they have begun, and whether any row is not
+        valid; it waits for them."""
         workers, start = self._workers[which], time.monotonic()
         silent, dead = wait([worker.line for worker in workers], self.step_timeout_s, self._eager)  # type: ignore[misc]
         status, waited = 0, min(self.step_timeout_s, round(time.monotonic() - start, 1))
@@ -338,13 +346,13 @@ class WorkerVectorEnv:
                 self._revive(worker, self._death(worker) if i in dead else self._silence(waited))
             else:
                 status |= self._outcome(worker)
-        return read_step(self._part(which), bool(status & ENDED), bool(status & LOST), workers[0].where.start)
+        return bool(status & ENDED), bool(status & LOST)
 
     def _part(self, which: slice) -> Rows:
         """The rows of the workers `which`, always the same arrays."""
         key = (which.start, which.stop)
         if key not in self._views:
-            self._views[key] = self._rows if which == EVERY else part_of(self._rows, self.rows_of(which))
+            self._views[key] = part_of(self.rows, self.rows_of(which))
         return self._views[key]
 
     def _outcome(self, worker: WorkerHandle) -> int:
@@ -379,7 +387,7 @@ class WorkerVectorEnv:
         """The current observations [N, ...] after restoring what `get_state` gave."""
         states = saved_environments(state, self.n_envs)
         self._ask_all("set_state", [states[worker.where] for worker in self._workers])
-        return self._rows.obs
+        return self.rows.obs
 
     def render(self) -> np.ndarray | None:
         """The first environment's picture [H, W, 3] uint8, or None."""
