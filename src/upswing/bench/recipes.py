@@ -39,29 +39,29 @@ RECIPES = (
         about="Stable-Baselines3's default hyperparameters",
     ),
     Recipe(
-        "cartpole-zoo", "CartPole-v1", 8, 32, 256, 20, 204_800, 40_960, 0.98, 0.8, 1e-3, threshold=475.0,
+        "cartpole-zoo", "CartPole-v1", 8, 32, 256, 20, 204_800, 20_480, 0.98, 0.8, 1e-3, threshold=475.0,
         about="RL-Zoo's sizes, learning rate held constant",
     ),
-    Recipe("cartpole-wide", "CartPole-v1", 64, 128, 1024, 4, 655_360, 163_840, about="many environments"),
+    Recipe("cartpole-wide", "CartPole-v1", 64, 128, 1024, 4, 655_360, 81_920, about="many environments"),
     Recipe(
-        "cartpole-python", "CartPole-v1", 1, 2048, 64, 10, 102_400, 20_480, python_env=True,
+        "cartpole-python", "CartPole-v1", 1, 2048, 64, 10, 102_400, 10_240, python_env=True,
         about="the defaults through Gymnasium's own Python class",
     ),
     Recipe(
-        "pendulum", "Pendulum-v1", 4, 1024, 64, 10, 163_840, 32_768, 0.9, 0.95, 1e-3, threshold=-200.0,
+        "pendulum", "Pendulum-v1", 4, 1024, 64, 10, 163_840, 16_384, 0.9, 0.95, 1e-3, threshold=-200.0,
         about="RL-Zoo's sizes, without state-dependent exploration",
     ),
-    Recipe("halfcheetah-1", "HalfCheetah-v5", 1, 2048, 64, 10, 40_960, 10_240, about="the defaults on MuJoCo"),
-    Recipe("halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 20_480, about="MuJoCo in several processes"),
+    Recipe("halfcheetah-1", "HalfCheetah-v5", 1, 2048, 64, 10, 40_960, 6_144, about="the defaults on MuJoCo"),
+    Recipe("halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 12_288, about="MuJoCo in several processes"),
     Recipe(
         "lunarlander", "LunarLander-v3", 16, 1024, 64, 4, 81_920, 32_768, 0.999, 0.98, about="RL-Zoo's sizes on Box2D"
     ),
     Recipe(
-        "rltools-pendulum-python", "Pendulum-v1", 64, 64, 64, 10, 163_840, 32_768, 0.9, 0.95, 1e-3,
+        "rltools-pendulum-python", "Pendulum-v1", 64, 64, 64, 10, 163_840, 16_384, 0.9, 0.95, 1e-3,
         activation_fn="relu", python_env=True, about="RLtools' own recipe through Python Gymnasium",
     ),
     Recipe(
-        "rltools-pendulum", "Pendulum-v1", 64, 64, 64, 10, 163_840, 32_768, 0.9, 0.95, 1e-3, activation_fn="relu",
+        "rltools-pendulum", "Pendulum-v1", 64, 64, 64, 10, 163_840, 16_384, 0.9, 0.95, 1e-3, activation_fn="relu",
         about="RLtools' own recipe with the compiled environment",
     ),
 )  # fmt: skip
