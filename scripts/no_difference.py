@@ -1,16 +1,20 @@
 """Count how often a study of two equal settings is called "no difference".
 
-    python -m scripts.no_difference [--studies 100] [--seeds 5] [--timesteps 4096]
+    python -m scripts.no_difference [--studies 100] [--seeds 5] [--timesteps 4096] [--record FILE] [--minutes M]
 
 Trains two groups of CartPole-v1 with the same settings and different seeds, short enough that their returns differ, and
-compares them as `upswing compare` does; for every study anew. Prints the count.
+compares them as `upswing compare` does; for every study anew. Prints the count. With `--record` each study's claim is
+a line of FILE, and studies that are there already are not done again; `--minutes` stops after that time, so that a
+later call goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -46,19 +50,36 @@ def claim(folder: Path, study: int, n_seeds: int, timesteps: int) -> str:
     return found
 
 
+def recorded(file: Path | None, of: dict[str, int]) -> dict[int, str]:
+    """The claims in `file` by study, of those that were done with the seeds and steps of `of`."""
+    if file is None or not file.is_file():
+        return {}
+    rows = [json.loads(row) for row in file.read_text(encoding="utf-8").splitlines()]
+    return {row["study"]: row["claim"] for row in rows if all(row[name] == value for name, value in of.items())}
+
+
 def main() -> None:
     """Train, compare, count."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--studies", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--timesteps", type=int, default=4096)
+    parser.add_argument("--record", type=Path, metavar="FILE")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        counts = Counter(
-            claim(Path(folder) / str(study), study, asked.seeds, asked.timesteps)
-            for study in track(range(asked.studies), "Studies")
-        )
-    print(f"{counts['no_difference']} of {asked.studies} studies of two equal settings: no difference. {dict(counts)}")
+    began, of = time.monotonic(), {"seeds": asked.seeds, "timesteps": asked.timesteps}
+    claims = recorded(asked.record, of)
+    left = [study for study in range(asked.studies) if study not in claims]
+    for study in track(left, "Studies"):
+        if time.monotonic() - began > 60 * asked.minutes:
+            break
+        with tempfile.TemporaryDirectory() as folder:
+            claims[study] = claim(Path(folder) / str(study), study, asked.seeds, asked.timesteps)
+        if asked.record is not None:
+            with asked.record.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"study": study, **of, "claim": claims[study]}) + "\n")
+    counts = Counter(claims[study] for study in range(asked.studies) if study in claims)
+    print(f"{counts['no_difference']} of {counts.total()} studies of two equal settings: no difference. {dict(counts)}")
 
 
 if __name__ == "__main__":

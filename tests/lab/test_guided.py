@@ -7,6 +7,7 @@ import string
 
 import numpy as np
 import pytest
+from rich.text import Text
 
 from cli.conftest import upswing  # noqa: F401  the fixture that runs a command line
 from upswing.config import derive
@@ -14,6 +15,7 @@ from upswing.errors import ConfigError
 from upswing.lab import guided
 from upswing.lab.design import matched
 from upswing.lab.guided import FACTS, LABS, facts_of, guide, jitter, lab_called, lab_points
+from upswing.lab.guided_view import GAP, _fitting, _widths
 from upswing.lab.study_record import read_study
 from upswing.lab.study_words import WORDS
 
@@ -53,7 +55,7 @@ def test_texts_name_only_what_is_known(name):
     for key in ("found", "even", "why"):
         for field in fields(guide("en")[name][key]):
             whose, _, fact = field.partition(".")
-            assert whose in ("first", "last", "best", "worst") and fact in KNOWN
+            assert (whose in ("first", "last", "best", "worst") and fact in KNOWN) or field == "failed"
     assert set(lab.shows) <= set(guide("en")["words"]["facts"])
     points = lab_points(lab)
     assert len(points) == len(lab.vary[1]) and (lab.reference is None or lab.reference in lab.vary[1])
@@ -122,11 +124,25 @@ def test_a_lab_from_question_to_last_line(tmp_path, monkeypatch, upswing, tiny, 
     assert "n_envs=64 [matched]" in said.err and (
         "You predicted n_envs=64" in said.err or "你预测的是 n_envs=64" in said.err
     )
+    assert "…" not in said.err  # no head and no number is cut
     study = read_study(result["study_dir"])
     facts = facts_of(study, "n_envs=4", result["study_dir"])
     assert (facts.iterations, facts.gradient_steps) == ("64", "1,024")
     curves = guided.curves(study, result["study_dir"], "train/gradient_steps")
     assert curves["n_envs=64 [matched]"][-1][0] == 1024 and curves["n_envs=64"][-1][0] == 64
+
+
+@pytest.mark.parametrize("width", [44, 60, 80, 120])
+def test_a_table_leaves_out_what_would_be_cut(width):
+    rows = {"setting": ["setting", "n_envs=2048 [matched]"], "score": ["success", "0.8667"], "verdict": ["verdict", "failed"],
+            "iterations": ["iterations", "30"], "gradient_steps": ["gradient steps", "12,800"],
+            "evaluations": ["evaluations", "10"], "wall": ["wall clock", "0.8 s"]}  # fmt: skip
+    columns = {name: [Text(cell) for cell in cells] for name, cells in rows.items()}
+    shown = _fitting(columns, width)
+    widths = _widths(columns, shown, width)
+    assert sum(widths.values()) + GAP * len(shown) <= width
+    assert widths["setting"] >= len("n_envs=2048") and widths.get("wall", 5) >= len("clock")
+    assert set(rows) - set(shown) <= {"evaluations", "wall", "iterations"} and (len(shown) < len(rows)) == (width < 70)
 
 
 def test_the_list_names_every_lab(upswing):  # noqa: F811

@@ -1,13 +1,14 @@
 """The report: one file, escaped, without network; drawn in a real browser; and its plots as pictures."""
 
+import base64
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
+from lab.browser import BROWSER, tab
 from lab.made_runs import make_run, make_setting, make_study
 from upswing.cli import run as command_line
 from upswing.doctor.texts import texts
@@ -18,9 +19,6 @@ from upswing.lab.report.page import page
 from upswing.lab.texts import comparison_texts
 
 GOOD, BAD = [480.0, 490, 495], [30.0, 20, 40]
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome", "chrome"))), None
-)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +128,83 @@ def test_a_browser_draws_it_without_error_or_request(comparison, tmp_path, lang,
     assert picture.size == tuple(map(int, size.split(",")))
     colours = {colour for n, colour in picture.getcolors(2**24) if n > 50}
     assert {(0x25, 0x63, 0xEB), (0xD9, 0x48, 0x0F)} <= colours  # the lines of the first two settings
+
+
+@pytest.fixture(scope="module")
+def opened(comparison, tmp_path_factory):
+    """The report in a browser, of which nothing has been touched yet."""
+    if BROWSER is None:
+        pytest.skip("no Chromium is installed")
+    folder = tmp_path_factory.mktemp("opened")
+    (folder / "r.html").write_text(page(comparison, "en"), "utf-8")
+    with tab(folder) as browser:
+        browser.open(f"file://{folder / 'r.html'}")
+        yield browser
+        assert browser.errors == []
+        assert [url for url in browser.requests if not url.startswith(("file://", "data:"))] == []
+
+
+def over(opened, place, share):
+    """Point at `share` of the width of the plot number `place`; its tip's text, or None where no tip is shown."""
+    box = opened.value(
+        f"(() => {{ const svg = document.querySelectorAll('.plot svg')[{place}]; svg.scrollIntoView({{block: 'center', behavior: 'instant'}});"
+        "const at = svg.getBoundingClientRect(); return [at.x, at.y, at.width, at.height]; })()"
+    )
+    opened.point(box[0] + share * box[2], box[1] + 0.5 * box[3])
+    return opened.value(
+        f"(tip => tip.hidden ? null : tip.innerText)(document.querySelectorAll('.plot')[{place}].querySelector('.tip'))"
+    )
+
+
+def test_a_reading_follows_the_pointer(opened, comparison):
+    drawn = panels(comparison)
+    for place, panel in enumerate(drawn):
+        said = over(opened, place, 0.5)
+        assert " steps\n" in said and said.count("n_envs=") >= 1, panel.key
+        assert "NaN" not in said and "undefined" not in said
+        crosses = opened.value("document.querySelectorAll('.cross').length")
+        assert crosses == sum(max(c.steps[-1] for c in each.curves) > 0 for each in drawn)  # in all plots at once
+    place = [panel.key for panel in drawn].index("return")
+    last = over(opened, place, 0.995)
+    assert "39,299" not in last and "n_envs=64 [matched]" in last  # the longest alone has steps there
+    opened.point(2, 2)
+    assert opened.value("document.querySelectorAll('.tip:not([hidden]), .cross').length") == 0
+
+
+def click_first_name(opened):
+    """Click the first setting's name in the legend."""
+    x, y = opened.value(
+        "(() => { const b = document.querySelector('.legend button[data-setting]');"
+        "b.scrollIntoView({block: 'center', behavior: 'instant'}); const at = b.getBoundingClientRect();"
+        "return [at.x + 5, at.y + 5]; })()"
+    )
+    opened.click(x, y)
+
+
+def test_a_setting_is_hidden_by_a_click(opened, comparison):
+    before = opened.value("document.querySelectorAll('.curve').length")
+    click_first_name(opened)
+    assert opened.value("document.querySelectorAll('.curve').length") == before - len(panels(comparison))
+    assert "n_envs=8" not in over(opened, 0, 0.1)
+    click_first_name(opened)
+    assert opened.value("document.querySelectorAll('.curve').length") == before
+    assert "n_envs=8" in over(opened, 0, 0.1)
+
+
+def test_it_prints_on_white_and_without_buttons(opened):
+    opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    opened.until("document.documentElement.dataset.theme === 'dark'")
+    state = "[document.documentElement.dataset.theme, document.querySelectorAll('details:not([open])').length]"
+    theme, folded = opened.value(state)
+    assert theme == "dark" and folded > 0
+    opened.value(f"addEventListener('beforeprint', () => {{ window.printed = {state}; }})")
+    printed = base64.b64decode(opened.call("Page.printToPDF", printBackground=True)["data"])
+    assert printed.startswith(b"%PDF") and opened.value("window.printed") == ["light", 0]
+    assert opened.value(state) == [theme, folded]  # as it was
+    opened.call("Emulation.setEmulatedMedia", media="print", features=[])
+    opened.until("matchMedia('print').matches")
+    assert opened.value("getComputedStyle(document.getElementById('theme')).display") == "none"
+    opened.call("Emulation.setEmulatedMedia", media="", features=[])
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")

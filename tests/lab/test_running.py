@@ -153,6 +153,16 @@ def test_a_process_that_dies_is_a_broken_run(tmp_path):
     assert study.runs[0].state == BROKEN and "killed by signal 9" in study.runs[0].reason
 
 
+def test_what_runs_share_is_in_memory_before_the_fork():
+    code = (
+        "import sys, upswing.lab.before_fork;"
+        "from upswing.engine.native_engine import COLLECTING, UPDATING;"
+        "assert 'torch' in sys.modules;"
+        "assert all(kernel._call is kernel.dispatcher for kernel in (*COLLECTING, *UPDATING))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_ray_is_an_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     new_study(tmp_path / "s", made([{"gamma": 0.9}]), [0])

@@ -32,16 +32,16 @@ def test_a_study_from_flags_to_its_last_line(here, upswing):  # noqa: F811
 
 def test_a_study_from_a_file(here, upswing):  # noqa: F811
     (here / "s.toml").write_text(
-        'env = "CartPole-v1"\nseeds = [7]\nmatch = "iterations"\n[vary]\nn_envs = [2, 4]\n'
+        'env = "CartPole-v1"\nseeds = [7]\nmatch = "iterations"\ncontrol = "n_envs=8"\n[vary]\nn_envs = [2, 4, 8]\n'
         "[settings]\nn_steps = 64\ntotal_timesteps = 512\nn_eval_episodes = 2\npolicy_kwargs = {net_arch = [8]}\n"
     )
     said = upswing("study", "s.toml", "--no-preset", "--name", "mine", "--quiet", "--gamma", "0.9")
     assert said.code == 0, said.err
     study = read_study("runs/mine")
-    assert study.seeds == [7] and study.match == "iterations" and [run.state for run in study.runs] == [DONE] * 3
+    assert study.seeds == [7] and study.match == "iterations" and [run.state for run in study.runs] == [DONE] * 4
     config = study.settings[0].config
     assert (config["gamma"], config["policy_kwargs"], config["n_steps"]) == (0.9, {"net_arch": [8]}, 64)
-    assert study.settings[2].values == {"n_envs": 4, "total_timesteps": 1024}
+    assert study.settings[3].values == {"n_envs": 8, "total_timesteps": 2048}  # n_envs=4 gets no control
 
 
 @pytest.mark.parametrize(("args", "complaint"), [
@@ -50,6 +50,8 @@ def test_a_study_from_a_file(here, upswing):  # noqa: F811
     (["CartPole-v1", "--vary", "n_envs=2,4", "--vary", "gamma=0.9", "--zip"], "--zip needs as many"),
     (["CartPole-v1", "--vary", "total_timesteps=512,1024", "--match", "iterations"], "which this study varies"),
     (["CartPole-v1", "--vary", "n_envs=2,4", "--reference", "n_envs=3"], "choose one of n_envs=2, n_envs=4"),
+    (["CartPole-v1", "--vary", "n_envs=2,4", "--control", "n_envs=4"], "add --match"),
+    (["CartPole-v1", "--vary", "n_envs=2,4", "--match", "iterations", "--control", "4"], "choose one of n_envs=2"),
     (["missing.toml"], "does not exist"),
     (["--resume", "nowhere"], "is not a study"),
     (["--resume", "nowhere", "--seeds", "3"], "leave out seeds"),

@@ -2,9 +2,12 @@
 
 import json
 import math
+import re
+import string
 import sys
 
 import pytest
+from rich.console import Console
 
 from cli.conftest import upswing  # noqa: F401  the fixture that runs a command line
 from upswing import TrainConfig
@@ -12,7 +15,9 @@ from upswing.config import WORDS, read_config
 from upswing.errors import ConfigError, MissingExtra, UserError
 from upswing.hooks import Result
 from upswing.lab import tuning
-from upswing.lab.tuning import PRUNED, SEARCHED, new_tune, run_tune, space, values_of, with_values
+from upswing.lab.texts.tune_words import EN, TUNE_WORDS, ZH
+from upswing.lab.tuning import PRUNED, SEARCHED, NoWatcher, new_tune, run_tune, space, values_of, with_values
+from upswing.lab.tuning_screen import print_tuned
 
 BASE = {"n_envs": 4, "n_steps": 32, "n_epochs": 2, "total_timesteps": 1280, "n_eval_episodes": 2, "eval_freq": 256}
 
@@ -65,8 +70,10 @@ def test_a_search_is_resumed_where_it_was(tmp_path):
     optuna = pytest.importorskip("optuna")
     folder, told = tmp_path / "t", []
     new_tune(folder, TrainConfig(**BASE), ["gamma", "learning_rate"])
-    first = run_tune(folder, 2, n_jobs=2, n_fresh=0, tell=lambda *trial: told.append(trial))
-    assert [trial[0] for trial in sorted(told)] == [0, 1] and not first.fresh
+    watcher = NoWatcher()
+    watcher.on_trial = lambda *trial: told.append(trial)
+    first = run_tune(folder, 2, n_jobs=2, n_fresh=0, watcher=watcher)
+    assert [trial[0] for trial in sorted(told)] == [0, 1] and [trial[3] for trial in told] == [1, 2] and not first.fresh
     study = optuna.load_study(study_name="tune", storage=f"sqlite:///{folder / 'tune.db'}")
     assert study.trials[0].params["gamma"] == pytest.approx(0.01)  # where the search began: 1 - 0.99
     study.ask({"gamma": optuna.distributions.FloatDistribution(1e-4, 0.2, log=True)})  # as if killed in a trial
@@ -77,15 +84,36 @@ def test_a_search_is_resumed_where_it_was(tmp_path):
     assert best["gamma"] == pytest.approx(second.values["gamma"]) and best["n_steps"] == 32
 
 
-def test_the_command_ends_with_the_best(tmp_path, monkeypatch, upswing):  # noqa: F811
+def test_every_sentence_is_in_both_languages():
+    assert EN.keys() == ZH.keys()
+    for key, text in EN.items():
+        assert fields(text) == fields(ZH[key]), key
+
+
+def fields(text):
+    return {(name, form) for _, name, form, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_command_ends_with_the_best(tmp_path, monkeypatch, upswing, lang):  # noqa: F811
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
     flags = [part for name, value in BASE.items() for part in (f"--{name.replace('_', '-')}", value)]
-    said = upswing(
-        "tune", "CartPole-v1", "--no-preset", *flags, "--trials", 2, "--search", "gamma", "--fresh-seeds", 2, "--json"
-    )
+    asked = ["--trials", 2, "--search", "gamma", "--fresh-seeds", 2, "--json", "--lang", lang]
+    said = upswing("tune", "CartPole-v1", "--no-preset", *flags, *asked)
     assert said.code == 0, said.err
     found = json.loads(said.out.splitlines()[-1])
     assert set(found["values"]) == {"gamma"} and len(found["fresh"]) == 2 and "upswing train --config" in said.err
-    assert "leave out the environment" in upswing("tune", "CartPole-v1", "--resume", found["folder"]).err
-    assert "is not a search" in upswing("tune", "--resume", "nowhere").err
+    for key in ("best_settings", "baseline", "measuring"):
+        assert TUNE_WORDS[lang][key].format(n=2) in re.sub(r" ?\n", " " if lang == "en" else "", said.err)
+    if lang == "en":
+        assert "leave out the environment" in upswing("tune", "CartPole-v1", "--resume", found["folder"]).err
+        assert "is not a search" in upswing("tune", "--resume", "nowhere").err
+
+
+def test_a_search_without_a_finished_trial_says_so(capsys):
+    tuned = tuning.Tuned("runs/t", None, None, {}, {}, [], [], 0, 1, 2, True)
+    for lang, words in TUNE_WORDS.items():
+        print_tuned(tuned, Console(width=200), lang)
+        said = capsys.readouterr().out
+        assert words["none"] in said and words["interrupted"].format(folder="runs/t") in said

@@ -18,7 +18,7 @@ from upswing.config import FIELDS, TrainConfig, canonical
 from upswing.errors import ConfigError
 
 STUDY = "Study"
-TABLES = ("env", "vary", "zip", "seeds", "match", "reference", "settings")
+TABLES = ("env", "vary", "zip", "seeds", "match", "control", "reference", "settings")
 
 STUDY_OPTIONS = [
     click.RichOption(
@@ -48,6 +48,13 @@ STUDY_OPTIONS = [
         type=click.Choice(["gradient_steps", "iterations", "wall_time"]),
         panel=STUDY,
         help="Add controls whose total_timesteps alone is raised until they have as much of this as the reference.",
+    ),
+    click.RichOption(
+        ["--control"],
+        multiple=True,
+        metavar="NAME=V",
+        panel=STUDY,
+        help="With --match: only this setting gets a control; may be given several times. By default all do.",
     ),
     click.RichOption(
         ["--reference"],
@@ -115,7 +122,7 @@ def _existing(options: dict[str, Any]) -> Path:
     from upswing.lab.study_record import read_study
 
     given = [name for name in FIELDS if options.get(name) not in (None, ())]
-    given += [name for name in ("vary", "seeds", "match", "reference") if options[name]]
+    given += [name for name in ("vary", "seeds", "match", "control", "reference") if options[name]]
     if given:
         raise ConfigError(f"--resume goes on with a study as it is: leave out {', '.join(sorted(given))}.")
     folder = Path(options["resumed"]).expanduser()
@@ -151,7 +158,9 @@ def _new(env: str | None, env_flag: str | None, options: dict[str, Any]) -> Path
     name = first.name or f"study-{env_name(first.env)}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = Path(first.out_dir).expanduser() / name
     match, reference = (options.get(key) or described.get(key) for key in ("match", "reference"))
-    new_study(folder, made, seeds, match=match, reference=reference)
+    control = options.get("control") or described.get("control")
+    only = [control] if isinstance(control, str) else control
+    new_study(folder, made, seeds, match=match, reference=reference, only=only)
     return folder
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import rich_click as click
 
 from upswing.cli.borrowed import BORROWED
-from upswing.cli.options import CONTEXT, field_options, written
+from upswing.cli.options import CONTEXT, field_options
 from upswing.cli.output import OUTPUT, print_json
 from upswing.cli.train import SETTINGS_OPTIONS, BorrowedOption, TrainCommand, chosen_from
 from upswing.errors import ConfigError
@@ -50,63 +50,45 @@ def _tune(env: str | None, env_flag: str | None, **options: Any) -> int:
     """
     from rich.console import Console
 
-    from upswing.envs.registry import env_name
     from upswing.envs.workers import usable_cores
-    from upswing.lab.tuning import SEARCHED, new_tune, run_tune
+    from upswing.lab.tuning import run_tune
+    from upswing.lab.tuning_screen import TuningView, print_tuned
+    from upswing.view.words import language
 
-    as_json = options.pop("as_json")
+    lang, as_json = language(options.pop("lang")), options.pop("as_json")
     console = Console(file=sys.stderr if as_json else sys.stdout, highlight=False)
-    if options["resumed"]:
-        if env is not None or options["search"]:
-            raise ConfigError("--resume goes on with a search as it is: leave out the environment and --search.")
-        folder = Path(options["resumed"])
-    else:
-        config = chosen_from(env, env_flag, options).config
-        names = [name.strip().replace("-", "_") for name in (options["search"] or ",".join(SEARCHED)).split(",")]
-        name = config.name or f"tune-{env_name(config.env)}-{time.strftime('%Y%m%d-%H%M%S')}"
-        folder = new_tune(Path(config.out_dir).expanduser() / name, config, names, options["seeds_per_trial"])
-
-    def tell(number: int, state: str, score: float | None) -> None:
-        console.print(
-            f"trial {number}: {state}" + ("" if score is None else f", return {score:.4g}"), style="color(244)"
+    folder = _existing(env, options) if options["resumed"] else _new(env, env_flag, options)
+    with TuningView(console, lang, options["trials"]) as view:
+        tuned = run_tune(
+            folder,
+            options["trials"],
+            n_jobs=options["jobs"] or usable_cores(),
+            n_fresh=options["fresh_seeds"],
+            trusted=options["trust_code"] or not options["resumed"],
+            watcher=view,
         )
-
-    trusted = options["trust_code"] or not options["resumed"]
-    tuned = run_tune(
-        folder,
-        options["trials"],
-        n_jobs=options["jobs"] or usable_cores(),
-        n_fresh=options["fresh_seeds"],
-        trusted=trusted,
-        tell=tell,
-    )
-    _print(tuned, console)
+    print_tuned(tuned, console, lang)
     if as_json:
         print_json(dataclasses.asdict(tuned))
     return 130 if tuned.stopped else 0
 
 
-def _print(tuned: Any, console: Any) -> None:
-    """Print what a search came to."""
-    from upswing.lab.statistics import interval
+def _existing(env: str | None, options: dict[str, Any]) -> Path:
+    """The folder of the search to go on with. Raises ConfigError where another is described as well."""
+    if env is not None or options["search"]:
+        raise ConfigError("--resume goes on with a search as it is: leave out the environment and --search.")
+    return Path(options["resumed"])
 
-    console.print(f"{tuned.n_complete} trials complete, {tuned.n_pruned} ended early, {tuned.n_failed} failed.")
-    if tuned.best_trial is None:
-        console.print("No trial was completed, so there is no best one: raise --trials.")
-    else:
-        console.print(f"Best: trial {tuned.best_trial}, return {tuned.best_score:.4g} in its own trial.", style="bold")
-        for name, value in tuned.values.items():
-            share = f"  importance {tuned.importances[name]:.0%}" if name in tuned.importances else ""
-            console.print(f"  {name} = {written(value)}{share}", markup=False)
-        for label, scores in (("Best settings", tuned.fresh), ("Where it began", tuned.baseline)):
-            if scores:
-                found = interval(scores)
-                console.print(
-                    f"{label} on {len(scores)} fresh seeds: return {found.value:.4g} ({found.low:.4g} … {found.high:.4g})"
-                )
-        console.print(f"Train with it: upswing train --config {tuned.folder}/best.toml", markup=False)
-    if tuned.stopped:
-        console.print(f"Interrupted. Go on with: upswing tune --resume {tuned.folder}", style="yellow", markup=False)
+
+def _new(env: str | None, env_flag: str | None, options: dict[str, Any]) -> Path:
+    """The folder of the new search that the command line asks for. Raises ConfigError."""
+    from upswing.envs.registry import env_name
+    from upswing.lab.tuning import SEARCHED, new_tune
+
+    config = chosen_from(env, env_flag, options).config
+    names = [name.strip().replace("-", "_") for name in (options["search"] or ",".join(SEARCHED)).split(",")]
+    name = config.name or f"tune-{env_name(config.env)}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return new_tune(Path(config.out_dir).expanduser() / name, config, names, options["seeds_per_trial"])
 
 
 tune = TrainCommand(
@@ -121,6 +103,9 @@ tune = TrainCommand(
         *field_options(),
         *(option for option in SETTINGS_OPTIONS if option.name != "write_config"),
         click.RichOption(["--json", "as_json"], is_flag=True, panel=OUTPUT, help="End with one line of JSON."),
+        click.RichOption(
+            ["--lang"], metavar="en|zh", panel=OUTPUT, help="Language; by default UPSWING_LANG or the locale's."
+        ),
         *(BorrowedOption(name) for name in BORROWED),
     ],
     context_settings=CONTEXT,

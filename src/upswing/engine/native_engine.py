@@ -38,6 +38,11 @@ from upswing.run.snapshot import Snapshot, pack, unpack
 TOGETHER, ALTERNATING = range(2)  # ways in which environments in workers step
 STRETCH = 16  # steps for which one is tried
 
+UPDATING = (run_epochs, advantage_kernels.gae, advantage_kernels.summarize, rollout_kernels.value_once)
+COLLECTING = (rollout_kernels.collect,)  # from compiled environments
+STEP_BY_STEP = (act_row, store_row, rollout_kernels.observe_once)  # from all others
+"""The kernels of the engine; none depends on the environment or on the sizes of the policy."""
+
 
 @dataclass
 class Tally:
@@ -102,10 +107,7 @@ class NativeEngine:
 
     def _prepare(self) -> None:
         """Compile, or load, what training needs, so that no rollout or update is held up by it."""
-        step_by_step = [act_row, store_row, rollout_kernels.observe_once]
-        collecting = [rollout_kernels.collect] if isinstance(self.env, NativeVectorEnv) else step_by_step
-        updating = [run_epochs, advantage_kernels.gae, advantage_kernels.summarize]
-        prepare([*updating, rollout_kernels.value_once, *collecting])
+        prepare([*UPDATING, *(COLLECTING if isinstance(self.env, NativeVectorEnv) else STEP_BY_STEP)])
 
     def reset(self, seeds: list[int] | None = None) -> None:
         """Begin new episodes in every environment; what was learned stays."""

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from upswing.doctor.findings import Card
 from upswing.doctor.stats import median
 from upswing.lab.attribution import COUNTS, UPDATES, Statement, attribute, find_control
 from upswing.lab.gather import Gathered, Member, Setting, Told, differing, gather
 from upswing.lab.losses import Jitter, Level, always_near_zero, jitters
 from upswing.lab.pairs import Pair, pairs_of, scores_of
+from upswing.lab.reason import Reason, reason_of
 from upswing.lab.statistics import Interval, interval, mean_height, time_to
 from upswing.lab.verdict import LEARNED, Verdict, verdicts
 
 SHARE = 0.9  # of the way from the untrained policy to the best setting: the default threshold
-
-
-@dataclass(frozen=True)
-class Reason:
-    """What the doctor says most often about the runs of a setting."""
-
-    code: str
-    member: Member
-    card: Card
-    n: int  # runs in which it says so
 
 
 @dataclass(frozen=True)
@@ -147,7 +136,7 @@ def row_of(setting: Setting, scores: np.ndarray, verdict: Verdict, threshold: fl
         setting,
         scores,
         verdict,
-        reason_of(setting) if verdict.state != LEARNED else None,
+        reason_of(setting.diagnoses) if verdict.state != LEARNED else None,
         interval(finite) if finite else Interval(math.nan, math.nan, math.nan),
         sum(map(math.isfinite, steps)),
         float(np.median(steps)),
@@ -185,16 +174,6 @@ def wall_time(member: Member) -> float:
         return member.record.costs.wall_time_s
     known = member.seconds[np.isfinite(member.seconds)]
     return float(known[-1]) if len(known) else math.nan
-
-
-def reason_of(setting: Setting) -> Reason | None:
-    """The grave card that the doctor has for most runs of `setting`, the first one of each run; None where it has none."""
-    firsts = [(member, member.diagnosis.grave[0]) for member in setting.members if member.diagnosis.grave]
-    if not firsts:
-        return None
-    code, n = Counter(card.code for _, card in firsts).most_common(1)[0]
-    member, card = next((member, card) for member, card in firsts if card.code == code)
-    return Reason(code, member, card, n)
 
 
 def differences(settings: Sequence[Setting]) -> list[Difference]:

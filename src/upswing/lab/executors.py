@@ -11,15 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from upswing.envs.workers import usable_cores
 from upswing.errors import UserError
 from upswing.lab.jobs import BROKE, ENDINGS, PROGRESS, STOPPED, TICK, TICK_S, Event, Executor, Job, Stop
 from upswing.lab.on_ray import on_ray
 
 
-def in_processes(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
-    """The events of `jobs`, at most `n_parallel` at a time, each in a process forked from one that imported torch."""
+def in_processes(jobs: Sequence[Job], n_parallel: int | None, stop: Stop) -> Iterator[Event]:
+    """The events of `jobs`, each in a process forked from one that imported torch; at most `n_parallel` at a time, by
+    default one a core."""
+    n_parallel = n_parallel or usable_cores()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["upswing.lab.worker", "upswing.doctor.hook"])
+    context.set_forkserver_preload(["upswing.lab.before_fork"])
     waiting = list(enumerate(jobs))
     running: dict[Any, tuple[int, Any]] = {}  # by the connection to each run's process
     while waiting or running:

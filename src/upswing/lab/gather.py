@@ -100,6 +100,11 @@ class Setting:
     config: Mapping[str, Any]  # what is known of it
     control_of: str | None = None
 
+    @property
+    def diagnoses(self) -> list[Diagnosis]:
+        """What the doctor says of each run."""
+        return [member.diagnosis for member in self.members]
+
     def scores(self, measure: str) -> np.ndarray:
         """The final scores [N]."""
         return np.array([member.score(measure) for member in self.members])

@@ -1,7 +1,8 @@
 """The guided labs: each a small study with a question, a prediction, and an explanation from the study's own numbers.
 
 What a lab does is declared here; what it says is in guides/en.toml and guides/zh.toml. A text may speak of the study's
-settings as {first}, {last}, {best} and {worst}, each with the facts of `facts_of`: {worst.label}, {best.kl}.
+settings as {first}, {last}, {best} and {worst}, each with the facts of `facts_of`: {worst.label}, {best.kl}; {failed} are
+all that failed, with their scores.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from upswing.view.numbers import count, number, rate
 
 GUIDES = Path(__file__).parent / "guides"
 BEST, WORST = "best", "worst"
+COMMA = {"en": ", ", "zh": "、"}
 
 QUICK: dict[str, Any] = {"checkpoint_freq": 0, "n_eval_episodes": 20}
 PUSH: dict[str, Any] = {**QUICK, "total_timesteps": 256_000, "eval_freq": 25_600}
@@ -168,8 +170,9 @@ def explained(lab: Lab, name: str, study: StudyRecord, folder: str | Path, lang:
     ranked = sorted(plain, key=lambda s: mean(study.scores(s.label)))
     facts = {s.label: facts_of(study, s.label, folder) for s in plain}
     named = {"first": plain[0], "last": plain[-1], "worst": ranked[0], "best": ranked[-1]}
-    values = {key: facts[setting.label] for key, setting in named.items()}
-    bad = any(s.verdict in (FAILED, SUSPECTED) for s in plain)
+    values: dict[str, Any] = {key: facts[setting.label] for key, setting in named.items()}
+    bad = [f"{s.label} ({facts[s.label].score})" for s in plain if s.verdict in (FAILED, SUSPECTED)]
+    values["failed"] = COMMA[lang].join(bad)
     return [texts["found" if bad else "even"].format(**values), texts["why"].format(**values)]
 
 

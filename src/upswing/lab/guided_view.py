@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -12,10 +14,12 @@ from rich.text import Text
 from upswing.lab.guided import Lab, curves, explained, facts_of, guide, outcome
 from upswing.lab.study_record import StudyRecord
 from upswing.lab.study_words import fill
-from upswing.lab.watching import DIM, STYLES
+from upswing.lab.watching import DIM, STYLES, reason_text
 from upswing.view.plot import lines_chart
 
 COLOURS = ("cyan", "color(172)", "green", "magenta", "red", "yellow", "blue", "white")
+GAP = 2  # cells between columns
+Columns = Mapping[str, Sequence[Text]]  # the head and the cells of each, by name
 STEPS, UPDATES = "time/total_timesteps", "train/gradient_steps"
 
 
@@ -52,7 +56,7 @@ def print_outcome(
     _curves(study, folder, STEPS, words["over_steps"], console, lang)
     if lab.match:
         _curves(study, folder, UPDATES, words["over_updates"], console, lang)
-    console.print(_table(lab, study, folder, lang))
+    console.print(_table(lab, study, folder, console.width, lang))
     if study.definition:
         console.print(Text(study.definition, style=DIM))
     true = outcome(lab, study)
@@ -63,8 +67,7 @@ def print_outcome(
         console.print(sentence, markup=False)
     for setting in study.settings:
         if setting.reason:
-            head = (f"{setting.label}: {fill(lang, setting.verdict)}. ", STYLES[setting.verdict])
-            console.print(Text.assemble(head, setting.reason))
+            console.print(reason_text(setting, lang))
     console.print(Text(words["next"], style="bold"))
     for line in texts["next"]:
         console.print(f"  · {line}", markup=False)
@@ -81,23 +84,64 @@ def _curves(study: StudyRecord, folder: str | Path, against: str, title: str, co
     console.print(Text(title.format(score=fill(lang, study.score)), style="bold"))
     for row in lines_chart(lines, x_max, min(console.width, 100), 14):
         console.print(row)
-    legend = Text("  ")
-    for label in found:
-        legend.append("━━ ", colours[label]).append(f"{label}   ")
-    console.print(legend)
+    for line in _legend([(label, colours[label]) for label in found], console.width):
+        console.print(line)
 
 
-def _table(lab: Lab, study: StudyRecord, folder: str | Path, lang: str) -> Table:
+def _legend(entries: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """Lines that say which colour is which setting; an entry is never torn apart."""
+    lines = [Text(" ")]
+    for label, colour in entries:
+        entry = Text.assemble(" ", ("━━", colour), f" {label}  ")
+        if len(lines[-1]) > 1 and lines[-1].cell_len + entry.cell_len > width:
+            lines.append(Text(" "))
+        lines[-1].append_text(entry)
+    return lines
+
+
+def _table(lab: Lab, study: StudyRecord, folder: str | Path, width: int, lang: str) -> Table:
+    """A line a setting. Heads are broken between words, numbers never; what does not fit is left out, see `_fitting`."""
     words = guide(lang)["words"]
-    table = Table(box=None, header_style=DIM, padding=(0, 2, 0, 0))
-    shown = ("iterations", "gradient_steps", "evaluations", *lab.shows, "wall")
-    table.add_column(fill(lang, "setting"), no_wrap=True)
-    table.add_column(fill(lang, study.score), justify="right")
-    table.add_column(fill(lang, "verdict"))
-    for fact in shown:
-        table.add_column(words["facts"][fact], justify="right")
-    for setting in study.settings:
-        facts = facts_of(study, setting.label, folder)
-        verdict = Text(fill(lang, setting.verdict), style=STYLES[setting.verdict])
-        table.add_row(Text(setting.label), facts.score, verdict, *(getattr(facts, fact) for fact in shown))
+    facts = {s.label: facts_of(study, s.label, folder) for s in study.settings}
+    columns = {"setting": [Text(fill(lang, "setting")), *(Text(s.label) for s in study.settings)]}
+    columns["score"] = [Text(fill(lang, study.score)), *(Text(facts[s.label].score) for s in study.settings)]
+    verdicts = (Text(fill(lang, s.verdict), style=STYLES[s.verdict]) for s in study.settings)
+    columns["verdict"] = [Text(fill(lang, "verdict")), *verdicts]
+    for fact in ("iterations", "gradient_steps", "evaluations", *lab.shows, "wall"):
+        columns[fact] = [Text(words["facts"][fact]), *(Text(getattr(facts[s.label], fact)) for s in study.settings)]
+    table = Table(box=None, header_style=DIM, padding=(0, GAP, 0, 0))
+    shown = _fitting(columns, width)
+    for name, cells in _widths(columns, shown, width).items():
+        left = name in ("setting", "verdict")
+        table.add_column(columns[name][0], justify="left" if left else "right", width=cells)
+    for row in zip(*(columns[name][1:] for name in shown), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _fitting(columns: Columns, width: int) -> list[str]:
+    """The names of the columns that fit into `width`: without evaluations, wall clock or iterations where needed."""
+    shown = list(columns)
+    for name in ("evaluations", "wall", "iterations"):
+        if sum(_narrowest(columns[each]) + GAP for each in shown) > width:
+            shown.remove(name)
+    return shown
+
+
+def _widths(columns: Columns, shown: Sequence[str], width: int) -> dict[str, int]:
+    """How many cells each column gets: what it needs, and from left to right what it would like."""
+    widths = {name: _narrowest(columns[name]) for name in shown}
+    spare = width - sum(widths.values()) - GAP * len(shown)
+    for name in shown:
+        more = max(0, min(spare, max(cell.cell_len for cell in columns[name]) - widths[name]))
+        widths[name], spare = widths[name] + more, spare - more
+    return widths
+
+
+def _narrowest(cells: Sequence[Text]) -> int:
+    """The width that a column needs: of the longest word of its head and its labels, of its longest number."""
+    return max(cell_len(word) for cell in cells for word in _words(cell.plain))
+
+
+def _words(text: str) -> list[str]:
+    return [text] if text[:1].isdigit() else text.split()

@@ -32,4 +32,5 @@ class Job:
     trusted: bool = True
 
 
-Executor = Callable[[Sequence[Job], int, Stop], Iterator[Event]]
+Executor = Callable[[Sequence[Job], int | None, Stop], Iterator[Event]]
+"""Does jobs, a number of them at a time (None: as many as there are cores), until it shall stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def _reason(study: StudyRecord, setting: StudySetting, states: dict[str, str], f
         _control(study, setting, states, lang),
         _doctor(study, setting, folder, lang),
     ]
-    return " ".join(sentence for sentence in said if sentence)
+    return ("" if lang == "zh" else " ").join(sentence for sentence in said if sentence)
 
 
 def _arithmetic(study: StudyRecord, setting: StudySetting, lang: str) -> str:
@@ -119,24 +120,22 @@ def _control(study: StudyRecord, setting: StudySetting, states: dict[str, str], 
 
 
 def _doctor(study: StudyRecord, setting: StudySetting, folder: Path, lang: str) -> str:
-    """The doctor's gravest finding about the runs of `setting`, where most of them share it."""
+    """What the doctor says of most runs of `setting`."""
     from upswing.doctor.diagnose import diagnose
     from upswing.doctor.render.worded import card_words
     from upswing.errors import UserError
+    from upswing.lab.reason import reason_of
 
-    claims: dict[str, list[str]] = {}
-    runs = [run for run in study.runs_of(setting.label) if run.state == DONE]
-    for run in runs:
-        try:
-            diagnosis = diagnose(folder / run.run_dir)
-        except UserError:
-            continue
-        for card in diagnosis.grave[:1]:
-            claims.setdefault(card.code, []).append(card_words(diagnosis.case, card, lang).claim)
-    code = max(claims, key=lambda c: len(claims[c]), default=None)
-    if code is None or len(claims[code]) * 2 < len(runs):
+    diagnoses = []
+    for run in study.runs_of(setting.label):
+        if run.state == DONE:
+            with contextlib.suppress(UserError):  # its records are gone
+                diagnoses.append(diagnose(folder / run.run_dir))
+    reason = reason_of(diagnoses)
+    if reason is None:
         return ""
-    return fill(lang, "doctor_says", code=code, claim=claims[code][0])
+    claim = card_words(reason.diagnosis.case, reason.card, lang).claim
+    return fill(lang, "doctor_says", code=reason.code, claim=claim, n=reason.n, of=reason.of)
 
 
 def mean(values: Sequence[float]) -> float:

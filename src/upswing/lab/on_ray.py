@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from upswing.envs.workers import usable_cores
 from upswing.errors import MissingExtra
 from upswing.lab.jobs import BROKE, ENDINGS, TICK, TICK_S, Event, Job, Stop
 
+NICENESS = 0  # of a local Ray's processes: at Ray's own 15 a busy machine would let them starve
 
-def on_ray(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
+
+def on_ray(jobs: Sequence[Job], n_parallel: int | None, stop: Stop) -> Iterator[Event]:
     """The events of `jobs` on the Ray cluster that RAY_ADDRESS names, otherwise on a local Ray.
 
-    The study's folder must be on a disk that every machine of the cluster sees.
+    At most `n_parallel` at a time, by default as many as the cluster has cores. The study's folder must be on a disk
+    that every machine of the cluster sees.
     """
     try:
         import ray
@@ -20,7 +25,8 @@ def on_ray(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
         raise MissingExtra("ray", "cluster", "--executor ray") from None
     began_here = not ray.is_initialized()
     if began_here:
-        ray.init(num_cpus=None, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        _begin(ray)
+    n_parallel = n_parallel or max(1, int(ray.cluster_resources().get("CPU", 1)))
     board: Any = ray.remote(num_cpus=0)(_Board).remote()
     remote = ray.remote(num_cpus=1, max_retries=0)(_remote)
     waiting = list(enumerate(jobs))
@@ -43,6 +49,16 @@ def on_ray(jobs: Sequence[Job], n_parallel: int, stop: Stop) -> Iterator[Event]:
     finally:
         if began_here:
             ray.shutdown()
+
+
+def _begin(ray: Any) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start a local one that leaves with this process."""
+    quiet = {"log_to_driver": False, "configure_logging": False}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+    else:
+        config = {"worker_niceness": NICENESS}
+        ray.init(num_cpus=usable_cores(), include_dashboard=False, _system_config=config, **quiet)
 
 
 def _ending(ray: Any, task: Any, index: int, told: bool, board: Any) -> Iterator[Event]:

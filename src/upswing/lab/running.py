@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from upswing.config import TrainConfig
-from upswing.envs.workers import usable_cores
 from upswing.errors import ConfigError
 from upswing.lab.design import WALL_TIME, Point, matched, reloaded
 from upswing.lab.executors import executor
@@ -88,12 +87,13 @@ def new_study(
     exists.
     """
     labels = [point.label for point in points]
-    if reference is not None and reference not in labels:
-        raise ConfigError(f"--reference {reference!r} is no setting of this study: choose one of {', '.join(labels)}.")
     first = reference or labels[0]
-    controls = matched(points, first, match) if match and match != WALL_TIME else []
-    if match == WALL_TIME:
-        matched(points, first, match)  # complains before anything is trained
+    for flag, named in (("--reference", [first]), ("--control", only or [])):
+        if unknown := [label for label in named if label not in labels]:
+            raise ConfigError(f"{flag} {unknown[0]!r} is no setting of this study: choose one of {', '.join(labels)}.")
+    if only and not match:
+        raise ConfigError("--control says which settings get a control, and --match what it equates: add --match.")
+    controls = matched(points, first, match) if match else []  # of wall_time none yet: nothing has been trained
     study = StudyRecord(
         env=str(points[0].config.env),
         varied=list(dict.fromkeys(name for point in points for name in point.values)),
@@ -102,9 +102,10 @@ def new_study(
         reference=first,
         runs=[],
         match=match,
+        only=list(only) if only else None,
         created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     )
-    study = with_points(study, [*points, *(c for c in controls if only is None or c.control_of in only)])
+    study = with_points(study, [*points, *_wanted(study, controls)])
     target = Path(folder).expanduser()
     with storage_errors(f"Creating the study {target}"):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +129,11 @@ def with_points(study: StudyRecord, points: Sequence[Point]) -> StudyRecord:
     ]
     settings = [*study.settings, *(point.recorded() for point in points)]
     return replace(study, settings=settings, runs=[*study.runs, *runs])
+
+
+def _wanted(study: StudyRecord, controls: Sequence[Point]) -> list[Point]:
+    """Those of `controls` that were asked for."""
+    return [control for control in controls if study.only is None or control.control_of in study.only]
 
 
 def folder_name(label: str) -> str:
@@ -155,7 +161,7 @@ def run_study(folder: str | Path, plan: Plan | None = None, watcher: Watcher | N
         if study.match == WALL_TIME and not signal.received and not any(s.control_of for s in study.settings):
             times = {s.label: _mean_train_time(study, s.label) for s in study.settings}
             controls = matched([reloaded(s) for s in study.settings], study.reference, WALL_TIME, times)
-            study = with_points(study, controls)
+            study = with_points(study, _wanted(study, controls))
             study = _finish(folder, study, plan, watcher, signal)
         study = judged(study, folder, plan.lang)
         write_study(folder, study)
@@ -173,14 +179,16 @@ def _finish(folder: Path, study: StudyRecord, plan: Plan, watcher: Watcher, sign
     watcher.on_plan(study)
     points = {setting.label: reloaded(setting) for setting in study.settings}
     open_runs = [i for i, run in enumerate(study.runs) if run.state in (PLANNED, RUNNING)]
-    open_runs.sort(key=lambda i: -points[study.runs[i].setting].config.total_timesteps)  # the longest first
+    n_parallel = _n_parallel(plan, points)
+    if n_parallel != 1:  # the longest first, so that the cores end together
+        open_runs.sort(key=lambda i: -points[study.runs[i].setting].config.total_timesteps)
     jobs = []
     for i in open_runs:
         run = study.runs[i]
         target = folder.resolve() / run.run_dir
         config = _config_of(points[run.setting], run, target)
         jobs.append(Job(str(target), config, run.setting == study.reference, plan.doctor, plan.trusted))
-    for place, kind, values in execute(jobs, _n_parallel(plan, points), lambda: signal.received is not None):
+    for place, kind, values in execute(jobs, n_parallel, lambda: signal.received is not None):
         if kind == TICK:
             watcher.on_tick()
             continue
@@ -217,12 +225,12 @@ def _mean_train_time(study: StudyRecord, label: str) -> float:
     return sum(times) / len(times) if times else 0.0
 
 
-def _n_parallel(plan: Plan, points: Mapping[str, Point]) -> int:
-    """How many runs at once: what was asked for, one where a GPU is named, otherwise one a core."""
+def _n_parallel(plan: Plan, points: Mapping[str, Point]) -> int | None:
+    """How many runs at once: what was asked for, one where a GPU is named, otherwise None, one a core."""
     if plan.n_jobs is not None:
         return plan.n_jobs
     on_gpu = any(point.config.device.startswith("cuda") for point in points.values())
-    return 1 if on_gpu else usable_cores()
+    return 1 if on_gpu else None
 
 
 __all__ = ["STUDY", "Finished", "NoWatcher", "Plan", "Watcher", "new_study", "run_study", "unfinished"]

@@ -48,7 +48,7 @@ def row_json(row: Row, lang: str) -> dict[str, Any]:
         "final": row.verdict.final._asdict(),
         "bar": row.verdict.bar,
         "verdict": row.verdict.state,
-        "doctor": None if reason is None else {**card_json(reason.member.diagnosis, reason.card, lang), "runs": reason.n},
+        "doctor": None if reason is None else {**card_json(reason.diagnosis, reason.card, lang), "runs": reason.n},
         "mean_return": row.height._asdict(),
         "reached_threshold": row.reached,
         "steps_to_threshold": row.steps_to,

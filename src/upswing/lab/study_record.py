@@ -84,6 +84,7 @@ class StudyRecord:
     reference: str  # the label of the setting that others are measured against
     runs: list[RunRecord]
     match: str | None = None  # the quantity that controls equate: gradient_steps, iterations or wall_time
+    only: list[str] | None = None  # labels of the settings that may have a control; None for all
     score: str = "mean_reward"  # what the verdict is about: "success_once" where the task speaks of it
     halfway: float | None = None  # between the untrained policy's score and the best setting's
     definition: str | None = None  # what `failed` means, in a sentence

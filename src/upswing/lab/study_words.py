@@ -15,6 +15,7 @@ _EN = {
     "between the untrained policy ({untrained:.3g}) and the study's best setting ({best:.3g}).",
     "definition_few": "Suspected means: the final {score} lies below {halfway:.3g}, halfway between the untrained policy "
     "({untrained:.3g}) and the study's best setting ({best:.3g}), with fewer than the 3 seeds that a verdict needs.",
+    "because": "{label}: {verdict}. ",
     "few_updates": "It had {iterations} iterations and {steps:,} gradient steps; {reference} had {its_iterations} and "
     "{its_steps:,}.",
     "no_control": "Whether that is why is not shown: --match gradient_steps adds the control that would tell.",
@@ -22,7 +23,7 @@ _EN = {
     "steps) it learned: {score} {value:.3g}. So it lacked updates, and {varied} itself does no such harm.",
     "control_failed": "With as many {quantity} as the reference ({iterations} iterations, {steps:,} gradient steps, {total:,} "
     "steps) it failed as well: {score} {value:.3g}. So the number of updates is not the reason.",
-    "doctor_says": "The doctor says: {code}, {claim}",
+    "doctor_says": "The doctor says of {n} of {of} runs: {code}, {claim}",
     "setting": "setting",
     "interval": "95 % interval",
     "evaluations": "evaluations",
@@ -59,13 +60,14 @@ _ZH = {
     "设置（{best:.3g}）的中点。",
     "definition_few": "“存疑”的定义：最终{score}低于 {halfway:.3g}，即未训练策略（{untrained:.3g}）与本研究最好的设置"
     "（{best:.3g}）的中点，而种子数少于判定所需的 3 个。",
+    "because": "{label}：{verdict}。",
     "few_updates": "它只有 {iterations} 次迭代、{steps:,} 个梯度步；{reference} 有 {its_iterations} 次和 {its_steps:,} 个。",
     "no_control": "这是否就是原因尚未证明：--match gradient_steps 会加入能够说明问题的对照。",
     "control_learned": "在{quantity}与参照相同时（{iterations} 次迭代、{steps:,} 个梯度步、{total:,} 步），它学会了：{score} {value:.3g}。"
     "所以它缺的是更新，{varied} 本身并没有这样的害处。",
     "control_failed": "在{quantity}与参照相同时（{iterations} 次迭代、{steps:,} 个梯度步、{total:,} 步），它同样失败：{score} {value:.3g}。"
     "所以更新次数不是原因。",
-    "doctor_says": "诊断：{code}，{claim}",
+    "doctor_says": "诊断（{of} 次训练中的 {n} 次）：{code}，{claim}",
     "setting": "设置",
     "interval": "95 % 区间",
     "evaluations": "评估次数",

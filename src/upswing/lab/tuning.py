@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from upswing.agent import Agent
 from upswing.config import FIELDS, WORDS, TrainConfig, check, coerce, config_to_json, derive, write_toml
@@ -36,8 +36,28 @@ TUNE, STORAGE, BEST = "tune.json", "tune.db", "best.toml"
 FRESH = 10_000  # seeds of the last test: this far beyond the search's
 PRUNED = "this curve is below the median of the others"
 
-Tell = Callable[[int, str, float | None], None]
-"""Hears of a trial that ended: its number, its state (complete, pruned or fail), and its score."""
+
+class Watcher(Protocol):
+    """Who is told how a search goes."""
+
+    def on_begin(self, env: str, names: list[str], done: int) -> None:
+        """What is searched; `done` trials were done by an earlier call."""
+
+    def on_trial(self, number: int, state: str, score: float | None, done: int) -> None:
+        """A trial ended: complete, pruned or fail; `done` have by now."""
+
+    def on_fresh(self, n: int) -> None:
+        """The winner is measured on `n` fresh seeds."""
+
+
+class NoWatcher:
+    """Tells nobody."""
+
+    def on_begin(self, env: str, names: list[str], done: int) -> None: ...
+
+    def on_trial(self, number: int, state: str, score: float | None, done: int) -> None: ...
+
+    def on_fresh(self, n: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -136,30 +156,31 @@ def run_tune(
     n_jobs: int = 1,
     n_fresh: int = 5,
     trusted: bool = False,
-    tell: Tell | None = None,
+    watcher: Watcher | None = None,
 ) -> Tuned:
     """The search in `folder` after at least `n_trials` trials in all, and the test of its winner on `n_fresh` seeds.
 
-    Can be called again after a kill: finished trials count, those that were running are begun anew. `tell` hears of
-    each trial. Raises UserError.
+    Can be called again after a kill: finished trials count, those that were running are begun anew. Raises
+    UserError.
     """
-    optuna = _optuna()
+    optuna, watcher = _optuna(), watcher or NoWatcher()
     folder = Path(folder).expanduser()
     config, names, per_trial = _read(folder, trusted)
     ranges = space(config, names)
     study = _study(optuna, folder, config)
     if not study.trials:
         study.enqueue_trial(values_of(config, ranges))  # the search is never worse than where it began
+    watcher.on_begin(str(config.env), names, _ended(optuna, study))
     stopped = False
     while not stopped and (left := n_trials - _ended(optuna, study)) > 0:
         trials = [study.ask() for _ in range(min(left, n_jobs))]
-        stopped = _batch(optuna, study, trials, config, ranges, per_trial, folder, n_jobs, trusted, tell)
-    return _tuned(optuna, study, config, ranges, folder, n_fresh, n_jobs, trusted, stopped)
+        stopped = _batch(optuna, study, trials, config, ranges, per_trial, folder, n_jobs, trusted, watcher)
+    return _tuned(optuna, study, config, ranges, folder, n_fresh, n_jobs, trusted, stopped, watcher)
 
 
 def _batch(
     optuna: Any, study: Any, trials: list[Any], config: TrainConfig, ranges: Mapping[str, Range], per_trial: int,
-    folder: Path, n_jobs: int, trusted: bool, tell: Tell | None,
+    folder: Path, n_jobs: int, trusted: bool, watcher: Watcher,
 ) -> bool:  # fmt: skip
     """Train `trials` side by side and tell Optuna; whether a signal asked for a stop."""
     owner: dict[str | None, tuple[Any, int]] = {}  # by the name of a run
@@ -184,8 +205,7 @@ def _batch(
         if state != "interrupted":
             states = {"complete": "COMPLETE", "pruned": "PRUNED", "fail": "FAIL"}
             study.tell(trial, score if state == "complete" else None, getattr(optuna.trial.TrialState, states[state]))
-            if tell is not None:
-                tell(trial.number, state, score)
+            watcher.on_trial(trial.number, state, score, _ended(optuna, study))
     return stopped
 
 
@@ -225,7 +245,7 @@ class Pruner(Hook):
 
 def _tuned(
     optuna: Any, study: Any, config: TrainConfig, ranges: Mapping[str, Range], folder: Path, n_fresh: int, n_jobs: int,
-    trusted: bool, stopped: bool,
+    trusted: bool, stopped: bool, watcher: Watcher,
 ) -> Tuned:  # fmt: skip
     state = optuna.trial.TrialState
     counts = {each: sum(t.state == each for t in study.trials) for each in (state.COMPLETE, state.PRUNED, state.FAIL)}
@@ -238,6 +258,7 @@ def _tuned(
         (folder / BEST).unlink(missing_ok=True)
         write_toml(replace(winner, name=None, out_dir=TrainConfig.out_dir), folder / BEST)
         if not stopped and n_fresh:
+            watcher.on_fresh(n_fresh)
             fresh = _scores(winner, "best", folder, n_fresh, n_jobs, trusted)
             baseline = _scores(config, "baseline", folder, n_fresh, n_jobs, trusted)
     return Tuned(

@@ -17,7 +17,7 @@ from rich.text import Text
 from upswing.lab.judging import broken, mean
 from upswing.lab.running import unfinished
 from upswing.lab.statistics import interval
-from upswing.lab.study_record import BROKEN, DONE, StudyRecord
+from upswing.lab.study_record import BROKEN, DONE, StudyRecord, StudySetting
 from upswing.lab.study_record import RunRecord as Run
 from upswing.lab.study_words import fill
 from upswing.view.numbers import count, number, rate
@@ -130,8 +130,7 @@ def print_study(study: StudyRecord, folder: str | Path, console: Console, lang: 
         console.print(fill(lang, "no_scores"))
     for setting in study.settings:
         if setting.reason:
-            head = (f"{setting.label}: {fill(lang, setting.verdict)}. ", STYLES[setting.verdict])
-            console.print(Text.assemble(head, setting.reason))
+            console.print(reason_text(setting, lang))
     if lost := broken(study):
         console.print(fill(lang, "broken_runs", n=len(lost)), style="bold red")
         for run in lost:
@@ -141,6 +140,12 @@ def print_study(study: StudyRecord, folder: str | Path, console: Console, lang: 
     console.print(fill(lang, "written", folder=folder), markup=False)
     if not left:
         console.print(fill(lang, "again", folder=folder), style=DIM, markup=False)
+
+
+def reason_text(setting: StudySetting, lang: str) -> Text:
+    """A setting's verdict and its reason."""
+    head = fill(lang, "because", label=setting.label, verdict=fill(lang, setting.verdict))
+    return Text.assemble((head, STYLES[setting.verdict]), setting.reason or "")
 
 
 def _table(study: StudyRecord, lang: str, narrow: bool) -> Table:

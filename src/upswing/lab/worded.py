@@ -78,11 +78,11 @@ def reason_line(row: Row, lang: str) -> str:
     """The doctor's reason for a setting's failure."""
     words, reason = comparison_texts(lang), row.reason
     if reason is None:
-        return words["doctor_silent"]
+        return words["doctor_divided" if any(each.grave for each in row.setting.diagnoses) else "doctor_silent"]
     rules = texts(lang)
     values = {
         "n": reason.n,
-        "of": len(row.scores),
+        "of": reason.of,
         "code": reason.code,
         "title": rules.rules[reason.code].title,
         "claim": claim(reason.card.finding, rules),

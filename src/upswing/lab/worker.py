@@ -1,7 +1,7 @@
 """One run of a study, in a process of its own: trained, or continued where a kill left it.
 
-The processes are forked from one that has imported this module once, so that no run pays for torch or the compiled
-engine. A run tells how far it has come through `tell`; where nobody listens any more it saves and stops.
+The processes are forked from one that has torch and the engine in memory (before_fork.py). A run tells how far it has
+come through `tell`; where nobody listens any more it saves and stops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from upswing.agent import Agent
-from upswing.engine import native_engine as _native_engine  # noqa: F401  loads the compiled engine before the fork
 from upswing.errors import StorageError, UserError
 from upswing.hooks import Hook, Record, Request, Result, RunInfo
 from upswing.keeping import Evaluator

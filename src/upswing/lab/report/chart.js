@@ -12,9 +12,17 @@
   theme(dark.matches ? "dark" : "light");
   dark.addEventListener("change", event => theme(event.matches ? "dark" : "light"));
   document.getElementById("theme").addEventListener("click", () => theme(root.dataset.theme === "dark" ? "light" : "dark"));
-  let shown = null;
-  addEventListener("beforeprint", () => { shown = root.dataset.theme; theme("light"); });
-  addEventListener("afterprint", () => { if (shown) theme(shown); });
+  let shown = null, folded = [];
+  addEventListener("beforeprint", () => {
+    shown = root.dataset.theme;
+    theme("light");
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    if (shown) theme(shown);
+    for (const each of folded) each.open = false;
+  });
 
   const element = (name, attributes, text) => {
     const made = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -18,8 +18,9 @@ from upswing.doctor.render.structured import plain
 from upswing.doctor.render.worded import card_words
 from upswing.doctor.texts import fill, texts
 from upswing.errors import UserError
-from upswing.lab.compare import Comparison, Row, reason_of
+from upswing.lab.compare import Comparison, Row
 from upswing.lab.gather import Member
+from upswing.lab.reason import reason_of
 from upswing.lab.report.curves import Curves, Panel, panels
 from upswing.lab.texts import comparison_texts
 from upswing.lab.worded import (
@@ -157,7 +158,7 @@ def _brief(comparison: Comparison, lang: str) -> str:
     if not lines:
         row = comparison.rows[0]
         text = f"{measure_name(comparison, words)} {interval_text(row.verdict.final, comparison.gathered.measure)}"
-        seen = reason_line(replace(row, reason=reason_of(row.setting)), lang)
+        seen = reason_line(replace(row, reason=reason_of(row.setting.diagnoses)), lang)
         lines = [f"<li>{escape(text)}</li>", f"<li>{escape(seen)}</li>"]
     return _section(words["summary"], f'<ul class="panel brief">{"".join(lines)}</ul>')
 

@@ -52,6 +52,7 @@ EN = {
     "suspected_line": "{setting} is suspected of failing: its {measure} {value} lies below {bar}, halfway between the untrained policy ({untrained}) and the best setting ({best}). A verdict needs 3 seeds; there are {n}.",
     "all_failed_line": "{setting}: no setting rose above the untrained policy ({untrained}), so there is nothing that could be called learned.",
     "doctor_line": "The doctor says of {n} of {of} runs: {code} {title}. {claim}",
+    "doctor_divided": "The doctor finds nothing above a remark that half of these runs share.",
     "doctor_silent": "The doctor finds nothing above a remark in these runs.",
     "compare_higher": "{setting} scores higher than {reference}: {difference} [{low} to {high}], and {chance} of its runs beat one of {reference}. Chance alone parts them as far in {p} of deals.",
     "compare_lower": "{setting} scores lower than {reference}: {difference} [{low} to {high}], and {chance} of its runs beat one of {reference}. Chance alone parts them as far in {p} of deals.",

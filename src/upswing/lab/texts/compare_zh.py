@@ -50,6 +50,7 @@ ZH = {
     "suspected_line": "{setting} 疑似失败：其{measure} {value} 低于 {bar}，即未训练策略（{untrained}）与最好设置（{best}）的中点。下结论需要 3 个种子，现有 {n} 个。",
     "all_failed_line": "{setting}：没有任何设置超过未训练的策略（{untrained}），因此谈不上学会。",
     "doctor_line": "诊断（{of} 次训练中的 {n} 次）：{code} {title}。{claim}",
+    "doctor_divided": "诊断没有发现半数训练共有、需要处理的问题。",
     "doctor_silent": "诊断在这些训练中没有发现需要处理的问题。",
     "compare_higher": "{setting} 高于 {reference}：相差 {difference} [{low} 到 {high}]，它的一次训练胜过 {reference} 的概率为 {chance}。仅凭偶然，有 {p} 的分组会相差这么大。",
     "compare_lower": "{setting} 低于 {reference}：相差 {difference} [{low} 到 {high}]，它的一次训练胜过 {reference} 的概率为 {chance}。仅凭偶然，有 {p} 的分组会相差这么大。",
