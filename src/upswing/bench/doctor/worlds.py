@@ -26,8 +26,8 @@ class World:
         """What the policy gets to see of observations [N, ...]."""
         return obs
 
-    def last_observed(self, obs: np.ndarray) -> np.ndarray:
-        """What the policy gets to see of the last observations [N, ...] of episodes that end in this step."""
+    def last_observed(self, obs: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        """What is seen of the last observations [K, ...] of the K episodes that end in this step, where `ended` [N]."""
         return self.observed(obs)
 
     def rewarded(self, rewards: np.ndarray) -> np.ndarray:
@@ -46,12 +46,12 @@ class World:
     def step(self, actions: np.ndarray) -> Step:
         """The outcome of `actions`; episodes carry the sum of the rewards that were handed out."""
         step = self.inner.step(self.acted(actions))
-        rewards = self.rewarded(np.array(step.rewards))
+        rewards, ended = self.rewarded(np.array(step.rewards)), step.terminated | step.truncated
         self._running += rewards
         self.true_returns += [episode.ret for episode in step.episodes]
         episodes = [self._told(episode) for episode in step.episodes]
-        self._running[step.terminated | step.truncated] = 0.0
-        final = None if step.final_obs is None else self.last_observed(np.array(step.final_obs))
+        self._running[ended] = 0.0
+        final = None if step.final_obs is None else self.last_observed(np.array(step.final_obs), ended)
         obs = self.observed(np.array(step.obs))
         return step._replace(obs=obs, rewards=rewards.astype(np.float32), final_obs=final, episodes=episodes)
 
@@ -151,8 +151,8 @@ class DelayedObservations(World):
         self.past = [*self.past, obs][-1 - self.steps :]
         return self.past[0]
 
-    def last_observed(self, obs: np.ndarray) -> np.ndarray:
-        return self.past[0]
+    def last_observed(self, obs: np.ndarray, ended: np.ndarray) -> np.ndarray:
+        return self.past[-self.steps :][0][ended]
 
 
 class LateRewards(World):
