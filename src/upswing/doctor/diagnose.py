@@ -120,11 +120,13 @@ def ask(case: Case, rules: Sequence[Rule], suppress: Iterable[str] = ()) -> list
 def from_outcomes(case: Case, answers: Sequence[Outcome], remarks_only: Collection[str] | None = None) -> Diagnosis:
     """The diagnosis that `answers` make; rules in `remarks_only`, by default those measured as such, never warn."""
     soft = often_wrong() if remarks_only is None else remarks_only
-    findings = [sharpened(case, answer) for answer in answers if isinstance(answer, Finding)]
-    findings = [dataclasses.replace(f, severity=INFO) if f.code in soft else f for f in findings]
+    with np.errstate(all="ignore"):  # a log may hold any numbers
+        findings = [sharpened(case, answer) for answer in answers if isinstance(answer, Finding)]
+        findings = [dataclasses.replace(f, severity=INFO) if f.code in soft else f for f in findings]
+        cards = tuple(make_cards(case, findings))
     return Diagnosis(
         case,
-        tuple(make_cards(case, findings)),
+        cards,
         tuple(answer for answer in answers if isinstance(answer, Passed)),
         tuple(answer for answer in answers if isinstance(answer, NotChecked)),
         tuple(answer for answer in answers if isinstance(answer, NotApplicable)),
