@@ -554,3 +554,13 @@ def test_a_return_that_only_evaluations_reach_is_a_warning_where_a_setting_expla
     assert not diagnose(healthy(**solved)).grave
     slow = diagnose(healthy(**solved, settings={"clip_range": 0.005})).grave[0]
     assert slow.causes[0].cause == "clip_small"
+
+
+def test_a_setting_that_hardly_any_recipe_has_outweighs_a_likely_one():
+    from upswing.doctor.grouping import odds
+
+    assert (odds(0.5), odds(0.99)) == (1.0, 12.0)
+    both = {"settings": {"target_kl": 1e-4, "learning_rate": 3e-3}, "learning_rate": 3e-3, "kl_stopped": 1.0}
+    series = healthy(**both, n_epochs_done=2.0, approx_kl=5e-4, **flat())
+    assert likely("lr_high", series) > 0.6
+    assert [cause.cause for cause in diagnose(series).grave[0].causes][:2] == ["target_kl_small", "lr_high"]
