@@ -223,6 +223,8 @@ def test_capture_says_why_it_cannot():
     with pytest.raises(ConfigError, match="on a device"):
         engine_for(placed(), collect="overlap")
     assert isinstance(engine_for(placed(), collect="auto").collector, DeviceCollector)
+    assert engine_for(placed()).notices == []
+    assert "no GPU to record for" in engine_for(placed(), capture="on").notices[0]
 
 
 def test_weights_taken_up_again_are_learned_from():

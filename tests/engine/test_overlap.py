@@ -1,5 +1,6 @@
 """Collecting the next rollout while the last one is learned from: what is stale, how it is weighted, what is kept."""
 
+import sys
 import threading
 import time
 
@@ -11,7 +12,7 @@ from scripted import ScriptedEnv, script
 from torch_engines import HYPER, engine_for, weights
 from upswing.engine.group import Group
 from upswing.engine.learner import MAX_WEIGHT
-from upswing.engine.overlap import pays
+from upswing.engine.overlap import USUAL_S, pays
 from upswing.errors import ConfigError, EnvironmentFault
 from upswing.ppo.losses import effective_share
 
@@ -151,6 +152,16 @@ def test_hooks_on_steps_are_served_in_the_trainings_own_thread():
     assert len(steps) == 32
     assert env.threads == {threading.current_thread()}
     engine.close()
+
+
+def test_threads_hand_over_quickly_only_while_both_are_at_work():
+    sys.setswitchinterval(USUAL_S)  # engines of other tests may not have been closed
+    engine = engine_for(Delayed(script(16, 4), 0.001), collect="overlap")
+    rollout = engine.collect()
+    assert sys.getswitchinterval() < USUAL_S / 10
+    engine.update(rollout, HYPER)
+    engine.close()
+    assert sys.getswitchinterval() == pytest.approx(USUAL_S)
 
 
 @pytest.mark.parametrize(

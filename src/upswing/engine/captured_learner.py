@@ -26,12 +26,11 @@ from torch import Tensor
 from upswing.config import TrainConfig
 from upswing.engine.contract import EpochView, Hyper, Rollout, UpdateStats
 from upswing.engine.group import Group
-from upswing.engine.learner import Learner
+from upswing.engine.learner import Learner, advantages_of
 from upswing.engine.objective import Batch, take
 from upswing.engine.precision import Precision
 from upswing.engine.replay import Replay
 from upswing.policies import ActorCritic
-from upswing.ppo.advantages import gae
 
 KL, CLIPPED, WENT_ON = 4, 5, 8  # columns of a minibatch's figures: MinibatchStats, and whether its step was taken
 
@@ -94,7 +93,7 @@ class CapturedLearner(Learner):
                 stopped = not bool(self.going)
             if on_epoch is not None and not stopped:
                 stopped = self._hook_stops(n_epochs - 1, per_epoch, on_epoch)
-        return self._figures_of(n_epochs, per_epoch, hyper, start)
+        return self._figures_of(n_epochs, per_epoch, start)
 
     def _take_up(self, rollout: Rollout) -> None:
         """Make the tensors and functions for the memory of `rollout`."""
@@ -131,20 +130,8 @@ class CapturedLearner(Learner):
     @torch.no_grad()
     def _prepare(self) -> None:
         """Advantages and returns of the rollout."""
-        rollout, config = self.rollout, self.config
-        assert rollout is not None
-        advantages, returns = gae(
-            rollout.rewards,
-            rollout.values,
-            rollout.last_values,
-            rollout.terminated,
-            rollout.truncated,
-            rollout.final_values,
-            config.gamma,
-            config.gae_lambda,
-            config.bootstrap_terminations,
-            by_doubling=True,
-        )
+        assert self.rollout is not None
+        advantages, returns = advantages_of(self.rollout, self.config, by_doubling=True)
         self.advantages.copy_(advantages)
         self.returns.copy_(returns)
         self.scaled.copy_(self._scaled(advantages, "batch"))
@@ -178,7 +165,7 @@ class CapturedLearner(Learner):
         kl, clipped = self.figures[epoch * per_epoch : (epoch + 1) * per_epoch, [KL, CLIPPED]].mean(0).tolist()
         return on_epoch(EpochView(epoch, kl, clipped)) is False
 
-    def _figures_of(self, n_epochs: int, per_epoch: int, hyper: Hyper, start: float) -> UpdateStats:
+    def _figures_of(self, n_epochs: int, per_epoch: int, start: float) -> UpdateStats:
         """The update's figures: of minibatches up to the one that KL stopped, which took no step."""
         every, about = self._read(self.batch, self.figures[: n_epochs * per_epoch])
         taken = int(every[:, WENT_ON].sum())

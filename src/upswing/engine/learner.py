@@ -102,18 +102,7 @@ class Learner:
         return self.group.lead(on_epoch is not None and on_epoch(view) is False)
 
     def _batch(self, rollout: Rollout) -> Batch:
-        advantages, returns = gae(
-            rollout.rewards,
-            rollout.values,
-            rollout.last_values,
-            rollout.terminated,
-            rollout.truncated,
-            rollout.final_values,
-            self.config.gamma,
-            self.config.gae_lambda,
-            self.config.bootstrap_terminations,
-            rollout.valid,
-        )
+        advantages, returns = advantages_of(rollout, self.config)
         keep = None if rollout.whole or bool(rollout.valid.all()) else rollout.valid.flatten().nonzero()[:, 0]
 
         def flat(tensor: Tensor) -> Tensor:
@@ -221,6 +210,23 @@ class Learner:
         ]
         read = torch.cat([every.flatten(), torch.stack(figures)]).cpu()
         return read[: every.numel()].view(every.shape), read[every.numel() :].tolist()
+
+
+def advantages_of(rollout: Rollout, config: TrainConfig, by_doubling: bool = False) -> tuple[Tensor, Tensor]:
+    """Advantages and returns of `rollout`, each [T, N]; `by_doubling` wants all its rows to be valid. See gae."""
+    return gae(
+        rollout.rewards,
+        rollout.values,
+        rollout.last_values,
+        rollout.terminated,
+        rollout.truncated,
+        rollout.final_values,
+        config.gamma,
+        config.gae_lambda,
+        config.bootstrap_terminations,
+        None if by_doubling else rollout.valid,
+        by_doubling,
+    )
 
 
 def _known(figure: float) -> float | None:

@@ -43,7 +43,7 @@ def make_engine(
         return NativeEngine(config, env, policy, seeds.envs, seeds.engine), take_notices(env)
     env_seeds = None if seeds.envs is None else group.part(seeds.envs)
     engine = TorchEngine(config, env, policy, env_seeds, seeds.engine, group)
-    return engine, [*take_notices(env), f"The torch engine trains this run, because {reason}."]
+    return engine, [*take_notices(env), f"The torch engine trains this run, because {reason}.", *engine.notices]
 
 
 def _why_not_native(config: TrainConfig, env: VectorEnv, policy: ActorCritic, group: Group) -> str | None:

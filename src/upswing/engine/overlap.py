@@ -8,6 +8,7 @@ A rollout is thus one update older than the policy that learns from it; the lear
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,8 @@ from upswing.engine.contract import Rollout, StepView
 from upswing.policies import ActorCritic
 
 WORTH = 0.2  # of an iteration's time: what auto wants to see saved
+HAND_OVER_S = 2e-4  # how long a thread may keep the other from running Python: both need it for moments only
+USUAL_S = sys.getswitchinterval()
 MEASURED = 3  # iterations that auto looks at; the first, which warms up, does not count
 
 
@@ -54,6 +57,7 @@ class OverlappedCollector:
         """
         start = time.perf_counter()
         if self._pending is not None:
+            self._wait()
             rollout = self._pending.result()
             rollout.staleness = 1
         else:
@@ -64,6 +68,7 @@ class OverlappedCollector:
         self._pending = None
         if self.overlaps and on_step is None:
             self._hand_over()
+            sys.setswitchinterval(HAND_OVER_S)
             self._pending = self._thread.submit(self.actor.collect)
         self._delivered_at = time.perf_counter()
         rollout.collect_s = self._delivered_at - start
@@ -133,6 +138,7 @@ class OverlappedCollector:
     def _wait(self) -> None:
         if self._pending is not None:
             self._pending.exception()
+            sys.setswitchinterval(USUAL_S)
 
     def close(self) -> None:
         """Let the rollout under way end, then close the environments."""

@@ -43,6 +43,7 @@ class TorchEngine:
     ):
         self.env, self.policy, self.group = env, policy, group or Group()
         self.precision = Precision(config.amp, next(policy.parameters()).device)
+        self.notices: list[str] = []  # what to say about the choices made
         captures = self._captures(config)
         self.collector = self._collector(config, seed + 2 * self.group.rank, captures)
         self.normalizer = self.collector.normalizer
@@ -55,7 +56,17 @@ class TorchEngine:
         reason = why_not_captured(config, self.policy, self.group)
         if config.capture == "on" and reason is not None:
             raise ConfigError(f"capture = on is impossible, because {reason}: set it to auto.")
-        return reason is None and (config.capture == "on" or (config.capture == "auto" and self.precision.on_gpu))
+        captures = reason is None and (config.capture == "on" or (config.capture == "auto" and self.precision.on_gpu))
+        if captures:
+            how = (
+                "recorded as CUDA graphs"
+                if self.precision.on_gpu
+                else "called one by one: there is no GPU to record for"
+            )
+            self.notices.append(f"capture {config.capture}: what a gradient step does is {how}.")
+        elif self.precision.on_gpu and config.capture == "auto":
+            self.notices.append(f"capture auto: no CUDA graphs are recorded, because {reason}.")
+        return captures
 
     def _collector(self, config: TrainConfig, seed: int, captures: bool) -> Collector | OverlappedCollector:
         """What collects as `config.collect` says."""
