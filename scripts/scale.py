@@ -40,13 +40,14 @@ SEEDS = 5
 class SlowEnv(gymnasium.Wrapper):
     """CartPole-v1 as a slow simulator has it: each step lets the processor wait."""
 
-    def __init__(self, wait_s: float = 0.001):
+    WAIT_S = 0.001
+
+    def __init__(self):
         super().__init__(gymnasium.make("CartPole-v1"))
-        self.wait_s = wait_s
 
     def step(self, action: Any) -> Any:
         """Wait, then step."""
-        time.sleep(self.wait_s)
+        time.sleep(self.WAIT_S)
         return self.env.step(action)
 
 
@@ -102,9 +103,13 @@ def ratio(slow: np.ndarray, fast: np.ndarray) -> str:
 def overlap_speed(rounds: int = 5, n: int = 5) -> list[str]:
     """Lines on the wall clock of overlapped collection."""
     ways = {name: replace(SLOW, collect=name) for name in ("sync", "overlap", "auto")}
-    seconds = in_turns(ways, rounds, n)
+    return speed_lines(in_turns(ways, rounds, n), rounds, n)
+
+
+def speed_lines(seconds: dict[str, np.ndarray], rounds: int, n: int) -> list[str]:
+    """What `overlap_speed` says of the median seconds of each round."""
     lines = [
-        f"Four CartPoles that wait {1000 * SlowEnv().wait_s:.0f} ms in each step, 64 steps a rollout, batch 64, {SLOW.n_epochs} "
+        f"Four CartPoles that wait {1000 * SlowEnv.WAIT_S:.0f} ms in each step, 64 steps a rollout, batch 64, {SLOW.n_epochs} "
         f"epochs, one thread; {rounds} rounds in turns, {n} iterations each:",
         "",
         "| `collect` | wall clock of an iteration, median | times as fast as `sync` |",
@@ -194,7 +199,7 @@ def processes(keep: Path) -> list[str]:
     """Lines on one and two processes by torchrun: seconds of an update."""
     settings = shlex.split(
         "CartPole-v1 --no-preset --engine torch --vectorization serial --n-envs 16 --n-steps 64 --batch-size 1024 "
-        "--n-epochs 10 --policy-kwargs net_arch=[512,512] --total-timesteps 20480 --eval-freq 0 --n-eval-episodes 1 "
+        "--n-epochs 10 --policy-kwargs net_arch=[512,512] --total-timesteps 8192 --eval-freq 0 --n-eval-episodes 1 "
         "--threads 1 --quiet"
     )
     seconds: dict[int, list[float]] = {1: [], 2: []}
@@ -210,7 +215,7 @@ def processes(keep: Path) -> list[str]:
                 if done.returncode:
                     raise SystemExit(done.stderr[-2000:])
                 metrics = read_metrics(Path(folder) / name)
-                seconds[n].append(float(np.median(metrics["time/update_s"][3:])))
+                seconds[n].append(float(np.median(metrics["time/update_s"][2:])))
                 print(f"round {k + 1} of 3, {n} processes: {1000 * seconds[n][-1]:.0f} ms an update", flush=True)
     one, two = (np.array(each) for each in seconds.values())
     return [
