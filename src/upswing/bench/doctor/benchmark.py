@@ -58,13 +58,19 @@ def benchmark(
     n = processes or usable_cores()
     outcomes = train_all(runs(size), folder, _told(tell, "trained"), n, train)
     tell("judging")
-    raw = judge_all(outcomes, folder, functools.partial(doctor, remarks_only=frozenset()), n)
+
+    @functools.cache
+    def speaking(remarks_only: frozenset[str]) -> list[Judged]:
+        return judge_all(outcomes, folder, functools.partial(doctor, remarks_only=remarks_only), n)
+
+    raw = speaking(frozenset())
     rules = rule_figures(raw)
     tuned_soft = wrong_too_often(rule_figures([each for each in raw if each.run.half == TUNING]))
     tuned = functools.partial(doctor, remarks_only=tuned_soft)
-    judged: dict[str, Sequence[Judged]] = {"doctor": judge_all(outcomes, folder, tuned, n)}
-    shipped = functools.partial(doctor, remarks_only=wrong_too_often(rules))
-    judged["shipped"] = judge_all(outcomes, folder, shipped, n)
+    judged: dict[str, Sequence[Judged]] = {
+        "doctor": speaking(tuned_soft),
+        "shipped": speaking(wrong_too_often(rules)),
+    }
     judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
     harmed = [each for each in judged["doctor"] if each.harmed]
     again = dict.fromkeys(run for each in harmed if (run := followed(each)) is not None)
