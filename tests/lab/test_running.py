@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,11 @@ import pytest
 from upswing import TrainConfig
 from upswing.errors import ConfigError, MissingExtra, UserError
 from upswing.lab.design import points
+from upswing.lab.executors import EXECUTORS
+from upswing.lab.jobs import ENDED
 from upswing.lab.judging import judged
 from upswing.lab.running import NoWatcher, Plan, new_study, run_study, unfinished
-from upswing.lab.study_record import BROKEN, DONE, PLANNED, RUNNING, read_study, write_study
+from upswing.lab.study_record import BROKEN, DONE, PLANNED, RUNNING, Costs, read_study, write_study
 from upswing.run.records import read_metrics
 
 
@@ -191,6 +193,25 @@ def scored(tmp_path, scores, match=None, seeds=3):
     study = judged(replace(study, runs=runs), tmp_path / "s")
     write_study(tmp_path / "s", study)
     return study
+
+
+def test_controls_of_equal_time_follow_when_the_times_are_known(tmp_path, monkeypatch):
+    seconds = {4: 8.0, 8: 2.0, 16: 1.0}
+
+    def told(jobs, n_parallel, stop):
+        for i, job in enumerate(jobs):
+            costs = asdict(Costs(train_time_s=seconds[job.config.n_envs]))
+            yield i, ENDED, {"mean_reward": 10.0, "success_once": None, "success_at_end": None, "costs": costs}
+
+    monkeypatch.setitem(EXECUTORS, "local", told)
+    rows = [{"n_envs": n} for n in seconds]
+    planned = new_study(tmp_path / "s", made(rows), [0, 1], match="wall_time", only=["n_envs=8"])
+    assert [s.label for s in planned.settings] == ["n_envs=4", "n_envs=8", "n_envs=16"]
+    study = run_study(tmp_path / "s").study
+    (control,) = [s for s in study.settings if s.control_of]  # n_envs=16 gets none
+    assert control.control_of == "n_envs=8" and control.derived["total_timesteps"] == 4096  # four times as many
+    assert all(run.state == DONE for run in study.runs) and len(study.runs_of(control.label)) == 2
+    assert run_study(tmp_path / "s").study == study
 
 
 def test_a_failed_setting_is_named_with_its_control(tmp_path):

@@ -114,7 +114,7 @@ LABS: dict[str, Lab] = {
     "ent_coef": _push("ent_coef", 0.0, 0.01, 0.1, 1.0, shows=("std", "entropy"), reference=0.0),
     "learning_rate": _push("learning_rate", 3e-5, 2e-3, 3e-2, shows=("kl", "clip", "ev"), reference=2e-3),
     "batch_size": _push(
-        "batch_size", 100, 400, 1600, 6400, shows=("kl", "fps"), match="gradient_steps", controls=(6400,)
+        "batch_size", 100, 400, 1600, 6400, shows=("kl", "fps"), match="gradient_steps", controls=(1600,)
     ),
     "n_epochs": _push("n_epochs", 1, 4, 20, shows=("kl", "clip", "fps"), reference=4, settings={"n_minibatches": 32}),
     "slow_update": _pole(
