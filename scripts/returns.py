@@ -67,8 +67,8 @@ class Score:
     engine: str
 
 
-def train_one(job: tuple[Goal, int]) -> Score:
-    """The score of the final policy of one training."""
+def train_one(job: tuple[Goal, int]) -> Score | None:
+    """The score of the final policy of one training; None, and nothing is kept, where a signal stopped it early."""
     import upswing
 
     goal, seed = job
@@ -87,6 +87,12 @@ def train_one(job: tuple[Goal, int]) -> Score:
         checkpoint_freq=0,
     )
     result = upswing.train(config)
+    if result.stopped is not None:
+        print(
+            f"{goal.env} seed {seed}: stopped by {result.stopped} at {result.total_timesteps:,} steps, not kept",
+            flush=True,
+        )
+        return None
     score = upswing.evaluate_run(result.run_dir, which="latest", n_episodes=EPISODES, seed=10_000 + seed)
     info = json.loads((Path(result.run_dir) / "config.json").read_text())
     outcome = Score(
@@ -158,9 +164,10 @@ def main() -> None:
     goals = [g for g in GOALS if not args.env or g.env in args.env]
     jobs = [(goal, seed) for goal in goals for seed in range(args.seeds)]
     with multiprocessing.get_context("spawn").Pool(args.processes) as pool:
-        for _ in pool.imap_unordered(train_one, jobs):
-            pass
+        stopped = sum(score is None for score in pool.imap_unordered(train_one, jobs))
     print(f"Written: {write_table(saved_scores())}")
+    if stopped:
+        raise SystemExit(f"{stopped} of {len(jobs)} trainings were stopped early: the same command trains them again.")
 
 
 if __name__ == "__main__":

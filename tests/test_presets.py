@@ -9,7 +9,7 @@ from upswing.errors import ConfigError
 from upswing.presets import PRESETS, Layers
 
 # environment: steps, n_envs, n_steps, batch_size, n_epochs, gamma, gae_lambda, learning rate, clip range, normalised
-# (RL-Zoo, hyperparams/ppo.yml at commits 22e3ff2 and 208b6fd; InvertedPendulum: CleanRL, ppo_continuous_action.py; what it leaves out is Stable-Baselines3's default)
+# (RL-Zoo, hyperparams/ppo.yml at commits 22e3ff2 and 208b6fd; InvertedPendulum and Hopper: CleanRL, ppo_continuous_action.py; what it leaves out is Stable-Baselines3's default)
 PUBLISHED = {
     "CartPole-v1": (1e5, 8, 32, 256, 20, 0.98, 0.8, "linear:0.001", "linear:0.2", False),
     "Acrobot-v1": (1e6, 16, 256, 64, 4, 0.99, 0.94, 3e-4, 0.2, True),
@@ -24,7 +24,7 @@ PUBLISHED = {
     "Swimmer-v5": (1e6, 4, 1024, 256, 10, 0.9999, 0.98, 6e-4, 0.2, True),
     "Ant-v5": (1e6, 64, 32, 64, 10, 0.99, 0.95, "linear:0.0003", 0.2, True),
     "HalfCheetah-v5": (1e6, 1, 512, 64, 20, 0.98, 0.92, 2.0633e-5, 0.1, True),
-    "Hopper-v5": (1e6, 1, 512, 32, 5, 0.999, 0.99, 9.80828e-5, 0.2, True),
+    "Hopper-v5": (1e6, 1, 2048, 64, 10, 0.99, 0.95, "linear:0.0003", 0.2, True),
     "Walker2d-v5": (1e6, 1, 512, 32, 20, 0.99, 0.95, 5.05041e-5, 0.1, True),
     "ALE/Pong-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
     "ALE/Breakout-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
@@ -61,7 +61,7 @@ OTHERS = {
     "LunarLanderContinuous-v3": {"ent_coef": 0.01},
     "InvertedPendulum-v5": {"vf_coef": 0.25},
     "HalfCheetah-v5": {"ent_coef": 0.000401762, "max_grad_norm": 0.8, "vf_coef": 0.58096, "policy_kwargs": WIDE},
-    "Hopper-v5": {"ent_coef": 0.00229519, "max_grad_norm": 0.7, "vf_coef": 0.835671, "policy_kwargs": WIDE},
+    "Hopper-v5": {"vf_coef": 0.25},
     "ALE/Pong-v5": {"ent_coef": 0.01},
     "ALE/Breakout-v5": {"ent_coef": 0.01},
     **{name: {"ent_coef": 1e-3} for name in MINI_GAMES},

@@ -78,7 +78,12 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
         ({"env_kwargs": {"screen_size": 1000}}, "screen_size = 1000 is no resolution"),
         ({"env_kwargs": {"minimap_size": "big"}}, "minimap_size = 'big' is no resolution"),
         ({"env_kwargs": {"step_mul": 0}}, "step_mul = 0 is not a whole number"),
-        ({"env_kwargs": {"actions": "few"}}, "choose mini_games or all"),
+        ({"env_kwargs": {"actions": "few"}}, "choose mini_games or all, or give a list"),
+        ({"env_kwargs": {"actions": []}}, "choose mini_games or all, or give a list"),
+        (
+            {"env_kwargs": {"actions": ["no_op", "Move_scren"]}},
+            "'Move_scren', which is no function .* mean Move_screen",
+        ),
         ({"env_kwargs": {"players": 2}}, "players cannot be set: set race"),
         ({"env_kwargs": {"speed": 2}}, "MoveToBeacon takes no speed"),
         ({"env_kwargs": {"race": "elf"}}, "race = 'elf' is not known: choose random"),

@@ -1,5 +1,6 @@
 """FullyConvPolicy: maps in, calls out; a point is chosen where something is seen."""
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from upswing.envs.spaces import encode_action_space
 from upswing.errors import ConfigError
 from upswing.policies import make_policy
 from upswing.sb3.model_file import space_from_json, space_to_json
+from upswing.training import train
 
 FUNCTIONS = {"no_op": (), "click": ("add", "screen"), "look": ("minimap",), "frame": ("screen", "screen2")}
 ARGUMENTS = {"screen": (6, 8), "minimap": (4, 4), "screen2": (6, 8), "add": 2}
@@ -92,6 +94,74 @@ def test_a_point_is_chosen_where_something_is_seen():
     moved = (before[0].logits != after[0].logits).view(6, 8)
     assert moved[:4, :4].any() and not moved[4:].any() and not moved[:, 4:].any()
     assert torch.equal(before[1].logits, after[1].logits)  # the minimap's own map did not change
+
+
+class Pointing(gymnasium.Env):
+    """One step: a point on the square of class 2 gives a reward of 1; `wait` and the marks of class 1 give nothing."""
+
+    observation_space = spaces.Dict(
+        {
+            "screen_classes": box([2], 8, 8),
+            "screen_scalars": box([1], 8, 8),
+            "player": spaces.Box(0, 1, (1,), np.float32),
+        }
+    )
+    action_space = FunctionSpace({"wait": (), "point": ("screen",)}, {"screen": (8, 8)})
+    render_mode = None
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        classes = (self.np_random.random((8, 8)) < 0.1).astype(np.float32)
+        y, x = self.np_random.integers(7, size=2)
+        classes[y : y + 2, x : x + 2] = 2
+        nothing = {"screen_scalars": np.zeros((1, 8, 8), np.float32), "player": np.zeros(1, np.float32)}
+        self.seen = {"screen_classes": classes[None], **nothing}
+        return self.seen, {}
+
+    def step(self, action):
+        hit = action[0] == 1 and self.seen["screen_classes"][0].flat[action[1]] == 2
+        return self.seen, float(hit), True, False, {}
+
+
+def test_it_learns_to_point_at_what_it_sees(tmp_path):
+    """From 3 % of the points by chance to nearly all, by reward alone: over 64 points, and beside a function without."""
+    recipe = {"n_envs": 32, "n_steps": 8, "batch_size": 64, "n_epochs": 4, "learning_rate": 3e-3, "gamma": 0.9}
+    config = TrainConfig(
+        env=Pointing,
+        policy="FullyConvPolicy",
+        policy_kwargs={"n_channels": [8, 8], "features_dim": 32},
+        vectorization="serial",
+        total_timesteps=8192,
+        eval_freq=0,
+        n_eval_envs=8,
+        n_eval_episodes=100,
+        out_dir=str(tmp_path),
+        threads=1,
+        **recipe,
+    )
+    assert train(config).mean_reward > 0.9
+
+
+@pytest.mark.parametrize("side", [8, 32])
+def test_a_step_of_the_optimiser_leaves_the_hidden_layer_much_as_it_was(side):
+    """However many points a map has: unscaled, what 513 or 8193 inputs add up to would move by 1.4 and 9 times itself."""
+    parts = {"screen_classes": box([2], side, side), "screen_scalars": box([1], side, side)}
+    parts["player"] = spaces.Box(0, 1, (1,), np.float32)
+    policy = make_policy(
+        TrainConfig(policy="FullyConvPolicy", policy_kwargs={"n_channels": [4, 8], "features_dim": 32}),
+        spaces.Dict(parts),
+        FunctionSpace({"wait": (), "point": ("screen",)}, {"screen": (side, side)}),
+        0,
+    )
+    obs = {key: torch.zeros(4, *part.shape) for key, part in parts.items()}
+    seen = []
+    policy.hidden[1].register_forward_hook(lambda layer, given, out: seen.append(out.detach()))
+    optimizer = torch.optim.Adam(policy.parameters(), 1e-3)
+    policy(obs)[1].sum().backward()
+    optimizer.step()
+    policy(obs)
+    assert 0.1 < seen[0].std() < 10
+    assert (seen[1] - seen[0]).abs().mean() < 0.3 * seen[0].std()
 
 
 def test_large_numbers_stay_small():

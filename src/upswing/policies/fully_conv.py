@@ -12,6 +12,7 @@ Source: Vinyals et al. 2017 (arXiv:1708.04782), section 4.3, the agent "FullyCon
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import gymnasium
@@ -27,6 +28,7 @@ from upswing.ppo.calls import FunctionCall
 from upswing.ppo.distributions import Categorical, Distribution
 
 CLASSES, SCALARS = "_classes", "_scalars"
+FEW = 64  # inputs to which a layer with more is scaled down
 MAX_EMBEDDING = 8  # numbers for one class, whatever there are of them
 
 
@@ -52,7 +54,9 @@ class FullyConvPolicy(ActorCritic):
         channels = [int(n) for n in n_channels]
         self.planes = nn.ModuleDict({name: Planes(parts, name, channels) for name in self.maps})
         n_flat = sum(channels[-1] * math.prod((parts[name + CLASSES].shape or ())[1:]) for name in self.maps)
-        self.hidden = nn.Sequential(nn.Linear(n_flat + n_vector, int(features_dim)), nn.ReLU())
+        self.hidden = nn.Sequential(
+            Shrink(n_flat + n_vector), nn.Linear(n_flat + n_vector, int(features_dim)), nn.ReLU()
+        )
         self.function_net = nn.Linear(int(features_dim), len(action_space.functions))
         self.argument_nets = nn.ModuleDict()
         self.map_of: dict[str, str | None] = {}
@@ -68,6 +72,8 @@ class FullyConvPolicy(ActorCritic):
         self.register_buffer("uses", torch.from_numpy(action_space.uses).float(), persistent=False)
         if ortho_init:
             self._initialise()
+        for layers in (self.hidden, *(planes.convolutions for planes in self.planes.values())):
+            _balance(layers)  # type: ignore[arg-type]
 
     def forward(self, obs: Obs) -> tuple[Distribution, Tensor]:
         """The distribution over calls and the values [B]."""
@@ -118,8 +124,8 @@ class Planes(nn.Module):
         n_seen = sum(1 for n in self.counts if n <= 2) + sum(e.embedding_dim for e in self.embeddings)  # type: ignore[misc]
         n_seen += (scalars.shape or (0,))[0]
         self.convolutions = nn.Sequential(
-            nn.Conv2d(n_seen, channels[0], 5, padding=2), nn.ReLU(),
-            nn.Conv2d(channels[0], channels[1], 3, padding=1), nn.ReLU(),
+            Shrink(25 * n_seen), nn.Conv2d(n_seen, channels[0], 5, padding=2), nn.ReLU(),
+            Shrink(9 * channels[0]), nn.Conv2d(channels[0], channels[1], 3, padding=1), nn.ReLU(),
         )  # fmt: skip
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
@@ -133,6 +139,32 @@ class Planes(nn.Module):
             else:
                 seen.append(next(embeddings)(plane.long().clamp(0, n - 1)).permute(0, 3, 1, 2))
         return self.convolutions(torch.cat(seen, 1))
+
+
+class Shrink(nn.Module):
+    """The inputs of a layer that adds up `n` of them, scaled so that they weigh as much as at most FEW.
+
+    A step of Adam moves each weight by about the learning rate, so what n inputs of one sign add up to moves by n times as
+    much: thousands of inputs, most of them the same at every point, switch every ReLU off or on at once. With the weights
+    scaled up instead (`_balance`), a policy begins the same and takes steps of a common size. Source: Yang et al. 2022
+    (arXiv:2203.03466), where Adam's learning rate of hidden weights falls with 1/n.
+    """
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.factor = min(1.0, FEW / n)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`inputs` times the factor."""
+        return inputs * self.factor
+
+
+def _balance(layers: nn.Sequential) -> None:
+    """Scale up the weights of each layer in `layers` by what the Shrink before it takes away."""
+    with torch.no_grad():
+        for shrink, layer in pairwise(layers):
+            if isinstance(shrink, Shrink):
+                layer.weight.div_(shrink.factor)  # type: ignore[operator, union-attr]
 
 
 def _squeezed(amounts: Tensor) -> Tensor:

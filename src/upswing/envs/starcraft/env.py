@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import gymnasium
@@ -42,7 +43,7 @@ class StarCraftEnv(gymnasium.Env):
         minimap_size: int | tuple[int, int] = 32,
         step_mul: int | None = None,
         visualize: bool = False,
-        actions: str = "mini_games",
+        actions: str | list[str] = "mini_games",
         race: str = "random",
         opponent: str | None = None,
         opponent_race: str = "random",
@@ -150,12 +151,21 @@ class StarCraftEnv(gymnasium.Env):
         return seen
 
 
-def function_table(chosen: str) -> list[Any]:
-    """PySC2's functions in the action set `chosen`, no_op first."""
+def function_table(chosen: str | list[str]) -> list[Any]:
+    """PySC2's functions in the action set `chosen`, or of the names in it, no_op first. Raises ConfigError."""
     load_pysc2()
     from pysc2.lib import actions
 
-    return list(actions.FUNCTIONS) if chosen == "all" else [actions.FUNCTIONS[name] for name in MINI_GAME_FUNCTIONS]
+    if chosen == "all":
+        return list(actions.FUNCTIONS)
+    every = {str(function.name): function for function in actions.FUNCTIONS}
+    names = MINI_GAME_FUNCTIONS if isinstance(chosen, str) else dict.fromkeys(("no_op", *chosen))
+    for name in names:
+        if name not in every:
+            near = difflib.get_close_matches(name, every, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see python -m pysc2.bin.valid_actions for all of them."
+            raise ConfigError(f"env_kwargs: actions has {name!r}, which is no function of PySC2: {hint}")
+    return [every[name] for name in names]
 
 
 def _functions(
@@ -192,11 +202,15 @@ def _map_spaces(name: str, planes: tuple[list[Any], list[Any]], size: tuple[int,
     return {f"{name}_classes": box(planes[0], 1), f"{name}_scalars": box(planes[1], 0)}
 
 
-def _check(map_name: str, step_mul: Any, actions: str, sc2_env: dict[str, Any]) -> None:
+def _check(map_name: str, step_mul: Any, actions: Any, sc2_env: dict[str, Any]) -> None:
     if step_mul is not None and (not isinstance(step_mul, int) or isinstance(step_mul, bool) or step_mul < 1):
         raise ConfigError(f"env_kwargs: step_mul = {step_mul!r} is not a whole number of at least 1.")
-    if actions not in ACTION_SETS:
-        raise ConfigError(f"env_kwargs: actions = {actions!r} is not known: choose {' or '.join(ACTION_SETS)}.")
+    named = isinstance(actions, list | tuple) and len(actions) > 0 and all(isinstance(name, str) for name in actions)
+    if not named and actions not in ACTION_SETS:
+        raise ConfigError(
+            f"env_kwargs: actions = {actions!r} is not known: choose {' or '.join(ACTION_SETS)}, or give a list of "
+            f"PySC2's functions."
+        )
     for key in sc2_env:
         if key in OWN:
             raise ConfigError(f"env_kwargs: {key} cannot be set: {OWN[key]}.")
