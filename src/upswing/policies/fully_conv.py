@@ -164,7 +164,7 @@ def _balance(layers: nn.Sequential) -> None:
     with torch.no_grad():
         for shrink, layer in pairwise(layers):
             if isinstance(shrink, Shrink):
-                layer.weight.div_(shrink.factor)  # type: ignore[operator, union-attr]
+                layer.weight.div_(shrink.factor)  # type: ignore[operator]
 
 
 def _squeezed(amounts: Tensor) -> Tensor:
