@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from upswing.engine import learner
+from upswing.engine import learner, objective
 from upswing.selftest import run_selftest
 
 
@@ -19,7 +19,7 @@ def failures():
 
 
 def test_a_broken_critic_fails_from_the_first_probe_on(monkeypatch):
-    monkeypatch.setattr(learner, "value_loss", lambda values, old, returns, clip: 0 * values.mean())
+    monkeypatch.setattr(objective, "value_loss", lambda values, old, returns, clip: 0 * values.mean())
     assert failures()[0] == "ConstantReward"
 
 
@@ -30,16 +30,16 @@ def test_no_discounting_fails_the_probe_of_discounting(monkeypatch):
 
 
 def test_a_policy_that_does_not_learn_fails_the_probes_of_actions(monkeypatch):
-    monkeypatch.setattr(learner, "policy_loss", lambda log_ratio, advantages, clip: 0 * log_ratio.mean())
+    monkeypatch.setattr(objective, "policy_loss", lambda log_ratio, advantages, clip: 0 * log_ratio.mean())
     assert set(failures()) <= {"RightAction", "RightAnswer"}
     assert failures()
 
 
 def test_advantages_of_the_wrong_rows_fail_only_where_observations_matter(monkeypatch):
-    right = learner.policy_loss
+    right = objective.policy_loss
 
     def shuffled(log_ratio, advantages, clip):
         return right(log_ratio, advantages[torch.randperm(len(advantages))], clip)
 
-    monkeypatch.setattr(learner, "policy_loss", shuffled)
+    monkeypatch.setattr(objective, "policy_loss", shuffled)
     assert "RightAnswer" in failures()
