@@ -70,6 +70,7 @@ def start_rate(case: Case) -> float | None:
 
 
 def rate_high(case: Case) -> float | None:
+    """How much speaks for steps that are too long: the rate, or a KL far beyond the clip range whatever the rate."""
     if adaptive_parts(case) is not None:
         return 0.4  # it finds its own size, whatever that is
     by_rate = along(start_rate(case), (1e-4, 0.1), (3e-4, 0.3), (1e-3, 0.45), (3e-3, 0.62), (1e-2, 0.94), (3e-2, 0.99))
@@ -89,16 +90,19 @@ def small_steps(case: Case) -> bool:
 
 
 def rate_low(case: Case) -> float | None:
+    """How much speaks for steps that are too short: the rate, and how far the weights can travel in all."""
     by_rate = along(start_rate(case), (3e-6, 0.98), (1e-5, 0.93), (3e-5, 0.7), (1e-4, 0.35), (3e-4, 0.1), (1e-3, 0.03))
     by_travel = along(shape_of(case.series).travel, (0.1, 0.95), (0.3, 0.85), (1.0, 0.4), (3.0, 0.1))
     return by_rate if by_rate is None or by_travel is None or by_rate < 0.2 else 0.5 * (by_rate + by_travel)
 
 
 def epochs_many(case: Case) -> float | None:
+    """How much speaks for too many epochs, by their number."""
     return along(case.series.setting("n_epochs"), (4, 0.1), (10, 0.25), (20, 0.45), (40, 0.8), (80, 0.97))
 
 
 def few_updates(case: Case) -> float | None:
+    """How much speaks for too few updates, or too few gradient steps in all."""
     shape = shape_of(case.series)
     by_iterations = along(shape.iterations, (2, 0.99), (10, 0.93), (20, 0.75), (40, 0.3), (100, 0.08))
     by_steps = along(shape.gradient_steps, (100, 0.6), (1000, 0.35), (3000, 0.2), (10000, 0.05))
@@ -120,6 +124,7 @@ def batch_large(case: Case) -> float | None:
 
 
 def target_kl_small(case: Case) -> float | None:
+    """How much speaks for a target_kl that ends epochs too soon: 0 where it never ended any."""
     return 0.0 if limit_acted(case) is False else _BY_TARGET(case)
 
 
@@ -127,6 +132,7 @@ _BY_TARGET = setting("target_kl", (1e-4, 0.97), (1e-3, 0.9), (3e-3, 0.5), (0.01,
 
 
 def gamma_low(case: Case) -> float | None:
+    """How much speaks for a horizon that is short, by itself or beside an episode."""
     gamma = case.series.setting("gamma")
     if gamma is None:
         return None
@@ -148,6 +154,7 @@ def gamma_high(case: Case) -> float | None:
 
 
 def rollout_short(case: Case) -> float | None:
+    """How much speaks for rollouts that see little of what an advantage sums: by the weight 1 - (γλ)^n_steps within."""
     gamma, lam, n = (case.series.setting(name) for name in ("gamma", "gae_lambda", "n_steps"))
     if n is None:
         return None
@@ -156,12 +163,14 @@ def rollout_short(case: Case) -> float | None:
 
 
 def reward_large(case: Case) -> float | None:
+    """How much speaks for rewards that are too large for the critic, by the size of its targets."""
     if case.series.setting("normalize_reward") is True:
         return 0.03
     return along(return_size(case), (10, 0.05), (100, 0.2), (1e3, 0.5), (1e4, 0.95), (1e6, 0.99))
 
 
 def reward_small(case: Case) -> float | None:
+    """How much speaks for rewards too small to be noticed, by the size of the critic's targets."""
     if case.series.setting("normalize_reward") is True:
         return 0.03
     return along(
@@ -179,6 +188,7 @@ def return_size(case: Case) -> float | None:
 
 
 def adv_raw(case: Case) -> float | None:
+    """How much speaks for advantages that are not normalised: the switch, else the size of the policy loss."""
     known = flag("normalize_advantage", False)(case)
     if known is not None:
         return known
@@ -201,6 +211,7 @@ def critic_untrained(case: Case) -> float | None:
 
 
 def obs_scale(case: Case) -> float | None:
+    """How much speaks for observations of unsuitable size."""
     if case.series.setting("normalize_obs") is True:
         return 0.03
     if case.series.has("rollout/obs_std_max"):
@@ -272,6 +283,7 @@ def beyond_ends(case: Case) -> float | None:
 
 
 def time_limit(case: Case) -> float | None:
+    """How much speaks for a time limit that passes for an end: no truncation told, and many episodes equally long."""
     cut = case.series.column("rollout/truncated_fraction")
     if np.nanmax(cut, initial=0.0) > 0:
         return 0.03  # it is told of
@@ -283,14 +295,17 @@ def time_limit(case: Case) -> float | None:
 
 
 def in_step(case: Case) -> float | None:
+    """How much speaks for environments that reset together."""
     return 0.3 if ends_together(case) else 0.05
 
 
 def schedule_short(case: Case) -> float | None:
+    """How much speaks for a learning rate that falls to nothing too soon, by the share of the run spent there."""
     return along(dead_share(case), (0.05, 0.03), (0.1, 0.4), (0.3, 0.93), (0.6, 0.98), log=False)
 
 
 def stale(case: Case) -> float | None:
+    """How much speaks for log-probabilities of an older policy: first ratios that are not 1, else an unexplained KL."""
     if case.series.has("train/ratio_error"):
         return 0.98 if case.over_run("train/ratio_error") > 1e-4 else 0.01
     kl, rate = case.over_run("train/approx_kl"), start_rate(case)
@@ -302,6 +317,7 @@ def stale(case: Case) -> float | None:
 
 
 def ent_low(case: Case) -> float | None:
+    """How much speaks for an entropy bonus that is too small."""
     value = case.series.setting("ent_coef")
     if isinstance(value, int | float) and value < 0:
         return 0.95  # it punishes exploring
@@ -309,6 +325,7 @@ def ent_low(case: Case) -> float | None:
 
 
 def net_small(case: Case) -> float | None:
+    """How much speaks for a network that is too narrow, by its narrowest layer."""
     kwargs = case.series.setting("policy_kwargs")
     widths = network_widths(kwargs.get("net_arch", [64])) if isinstance(kwargs, dict) else []
     return along(min(widths), (1, 0.97), (2, 0.9), (4, 0.6), (8, 0.3), (16, 0.08)) if widths else None
@@ -321,12 +338,14 @@ def network_widths(arch: object) -> list[int]:
 
 
 def units_dead(case: Case) -> float | None:
+    """How much speaks for hidden units that never answered, by their share at the beginning."""
     silent = case.series.column("train/dormant_units")
     silent = silent[np.isfinite(silent)]
     return along(float(silent[0]), (0.3, 0.1), (0.6, 0.6), (0.95, 0.97), log=False) if len(silent) else None
 
 
 def std(case: Case, *points: tuple[float, float]) -> float | None:
+    """How much speaks for the standard deviation that a continuous policy began with, along `points`; 0 for choices."""
     if case.discrete is True:
         return 0.0
     std = case.series.column("train/std")
@@ -335,11 +354,13 @@ def std(case: Case, *points: tuple[float, float]) -> float | None:
 
 
 def more_budget(case: Case) -> float | None:
+    """How much speaks for a run that only ended too soon: whether the return may still be rising."""
     high = case.returns.slope[1]
     return 0.6 if math.isfinite(high) and high * budget(case.series) > 0.1 * max(case.returns.range, 1e-9) else 0.15
 
 
 def normalizer_frozen(case: Case) -> float | None:
+    """How much speaks for observation statistics that stand still, by the share of observations clipped."""
     if case.series.has("rollout/obs_clipped"):
         return along(case.now("rollout/obs_clipped"), (0.005, 0.1), (0.05, 0.6), (0.2, 0.9), log=True)
     return 0.3 if case.series.setting("normalize_obs") is not False else 0.05
@@ -355,6 +376,7 @@ def noise_needed(case: Case) -> float | None:
 
 
 def sparse(case: Case) -> float | None:
+    """How much speaks for a reward that is hardly ever met, by the share of iterations with the same return."""
     tag = "rollout/iteration_rew_mean" if case.series.has("rollout/iteration_rew_mean") else "rollout/ep_rew_mean"
     values = case.series.column(tag)
     values = values[np.isfinite(values)]
