@@ -33,9 +33,7 @@ from upswing.errors import ConfigError
 
 TRANSPORT_S = 60e-6  # what a step of workers costs beside the environments' own time, at best
 WORTH = 1.2  # how many times faster workers must be before they are chosen
-QUICK_S = (
-    5e-3  # a step of all takes less: waking is worth saving, and to be safe from a crash costs more than it brings
-)
+QUICK_S = 5e-3  # where a step of all takes less, waking workers is worth saving
 MEASURE_S = 0.25
 ROUNDS = 5
 SAMPLE = 4  # environments in this process that stand for all
