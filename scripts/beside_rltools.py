@@ -82,6 +82,7 @@ def upswing(seed: int, kind: str) -> float:
     config = TrainConfig(
         env="Pendulum-v1" if kind == COMPILED else pendulum,
         vectorization=how,
+        threads=os.cpu_count() if kind == PYTHON else 1,
         n_envs=N_ENVS,
         n_steps=N_STEPS,
         batch_size=64,

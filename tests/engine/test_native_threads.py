@@ -10,6 +10,7 @@ from native_policies import Native, make_batch, make_policy, make_settings
 from scripted import script
 from upswing.compiled.atomics import add, load, store
 from upswing.config import TrainConfig
+from upswing.engine import native_engine
 from upswing.engine.contract import Hyper
 from upswing.engine.native import crew, tables
 from upswing.engine.native.buffers import PolicyBuffers
@@ -29,7 +30,7 @@ CASES = {  # policy, transitions, batch size: chunks of 64 and of 512 rows, one 
 
 @pytest.fixture(autouse=True)
 def always_shared(monkeypatch):
-    monkeypatch.setattr(crew, "WORTH_SHARING", 0.0)
+    monkeypatch.setattr(crew, "CAN_BE_SHARED", 0.0)
 
 
 def after(threads, space="discrete", case="small", n_epochs=2, **changes):
@@ -106,14 +107,37 @@ def test_the_threads_end_with_the_crew():
 
 
 def test_little_work_is_not_shared(monkeypatch):
-    """64×64 networks: M = 2·5·64 + 2·64² + 64·4 = 9088 multiply-adds, so that 10 million operations are 184 rows."""
+    """64×64 networks: M = 2·5·64 + 2·64² + 64·4 = 9088 multiply-adds, so that 2 million operations are 37 rows."""
     monkeypatch.undo()
     buffers = PolicyBuffers(make_policy())
     assert crew.operations(buffers.layout.layers, 1) == 6 * 9088
-    for batch_size, threads in (64, 1), (183, 1), (184, 2):
-        made = crew.Crew(buffers, batch_size, 2)
-        assert len(made.works) == threads
+    for batch_size, asked, threads in (36, 2, 1), (37, 2, 2), (37, 8, 2), (2560, 64, 20):
+        made = crew.Crew(buffers, batch_size, asked)
+        assert len(made.works) == made.threads == threads  # two networks of a shard, or of each of ten
         made.close()
+
+
+@pytest.mark.parametrize(("threads", "batch_size", "ways"), [(None, 183, 1), (None, 184, 2), (1, 184, 1), (2, 184, 1)])
+def test_by_default_a_large_minibatch_is_shared_where_that_is_faster(monkeypatch, threads, batch_size, ways):
+    """10 million operations are 184 rows."""
+    monkeypatch.undo()
+    monkeypatch.setattr(native_engine, "usable_cores", lambda: 2)
+    made, race = native_engine._crew(PolicyBuffers(make_policy()), batch_size, threads)
+    assert len(race.best) == ways and made.threads == (1 if threads == 1 or batch_size == 183 else 2)
+    made.close()
+
+
+def test_alone_or_together_an_update_is_the_same():
+    def after_race(alone):
+        native = Native(make_policy(), make_batch(make_policy(), 100))
+        team = crew.Crew(native.buffers, 64, 2)
+        stream, totals = np.arange(1, 5, dtype=np.uint64), np.zeros(tables.N_TOTALS)
+        for each in alone:
+            team.run(native.batch, np.arange(100), stream, 1, make_settings(), totals, each)
+        team.close()
+        return native.buffers.params.copy(), totals
+
+    assert_same(after_race([True, True, True]), after_race([False, True, False]))
 
 
 def test_numbers_that_threads_share():

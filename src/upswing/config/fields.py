@@ -410,7 +410,8 @@ class TrainConfig:
     threads: int | None = word(
         None,
         MACHINE,
-        "Threads for arithmetic; by default one for vector observations, all cores for images.",
+        "Threads for arithmetic; by default all cores for images, for vector observations one, or as many as measure faster "
+        "where a minibatch is large.",
         unit="threads",
         low="Large networks wait for one core.",
         high="Small networks spend their time handing work around.",

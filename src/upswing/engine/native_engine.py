@@ -19,7 +19,7 @@ from upswing.engine.native import advantages as advantage_kernels
 from upswing.engine.native import rollout as rollout_kernels
 from upswing.engine.native import tables
 from upswing.engine.native.buffers import PolicyBuffers
-from upswing.engine.native.crew import Crew
+from upswing.engine.native.crew import WORTH_SHARING, Crew, operations
 from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
 from upswing.engine.native.stepwise import Lane, Race, act_row, same_in_parts, store_row
@@ -30,12 +30,13 @@ from upswing.engine.normalizer import Normalizer
 from upswing.engine.placed import place
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
-from upswing.envs.workers import WorkerVectorEnv
+from upswing.envs.workers import WorkerVectorEnv, usable_cores
 from upswing.errors import TrainingDiverged
 from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
 from upswing.run.snapshot import Snapshot, pack, unpack
 
 TOGETHER, ALTERNATING = range(2)  # ways in which environments in workers step
+SHARED, ALONE = range(2)  # ways in which an update is done
 STRETCH = 16  # steps for which one is tried
 
 UPDATING = (run_epochs, advantage_kernels.gae, advantage_kernels.summarize, rollout_kernels.value_once)
@@ -51,6 +52,18 @@ class Tally:
     reward: float = 0.0
     env_s: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
+
+
+def _crew(buffers: PolicyBuffers, batch_size: int, threads: int | None) -> tuple[Crew, Race]:
+    """The crew that updates a policy, and the race between its threads and one alone where nobody chose a number.
+
+    A quick minibatch is left to one thread: what sharing it would save, runs side by side make better use of.
+    """
+    if threads is None:
+        worth = operations(buffers.layout.layers, batch_size) >= WORTH_SHARING
+        crew = Crew(buffers, batch_size, usable_cores() if worth else 1)
+        return crew, Race(2 if crew.threads > 1 else 1, tries=3)
+    return Crew(buffers, batch_size, threads), Race(1)
 
 
 def unsupported(policy: ActorCritic, env: VectorEnv, config: TrainConfig) -> str | None:
@@ -77,7 +90,7 @@ class NativeEngine:
         self.normalizer = Normalizer(config, env.observation_space, env.n_envs)
         self.moments = NativeMoments(self.normalizer, self.buffers.layout.n_obs)
         batch_size = min(derive(config).batch_size, config.n_steps * env.n_envs)
-        self.crew = Crew(self.buffers, batch_size, config.threads or 1)
+        self.crew, self.sharing = _crew(self.buffers, batch_size, config.threads)
         self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
         self.num_timesteps = 0
         self.storage = RolloutStorage(config.n_steps, env, self.buffers.layout)
@@ -279,7 +292,10 @@ class NativeEngine:
                 "A loss or gradient became NaN or infinite, and the step was not taken: lower learning_rate, and look "
                 "for NaN or huge values in the environment's observations and rewards."
             )
-        return self._stats(totals, figures, start)
+        stats = self._stats(totals, figures, start)
+        if self.sharing.left and stats.gradient_steps:
+            self.sharing.note(stats.update_s / stats.gradient_steps)
+        return stats
 
     def _batch(self, rollout: Rollout) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]:
         """The transitions as kernels read them, the rows of the valid ones, and statistics of the rollout."""
@@ -301,7 +317,8 @@ class NativeEngine:
     def _run(
         self, batch: tuple[np.ndarray, ...], order: np.ndarray, hyper: Hyper, n_epochs: int, totals: np.ndarray
     ) -> None:
-        self.crew.run(batch, order, self.streams[1], n_epochs, self._settings(hyper), totals)
+        alone = self.sharing.way == ALONE
+        self.crew.run(batch, order, self.streams[1], n_epochs, self._settings(hyper), totals, alone)
 
     def _run_watched(
         self,

@@ -16,6 +16,7 @@ from upswing.envs.contract import ACTION_MASK
 from upswing.envs.episodes import Tally
 from upswing.envs.masks import INFO, METHOD, Plan, find_source, plan
 from upswing.envs.rows import Rows, copy, parts_of, select
+from upswing.envs.shortcut import step_function
 from upswing.envs.spaces import clipper, encode_action_space
 from upswing.envs.state import get_env_state, set_env_state
 from upswing.envs.writers import BadValue, finite_check, finite_rows, float_views, mask_writer, observation_writer
@@ -71,7 +72,7 @@ class Group:
         space = self.envs[0].observation_space
         self._write = observation_writer(space, self.plan, rows.obs, final=False)
         self._write_final = observation_writer(space, self.plan, rows.final_obs, final=True)
-        self._steps = [env.step for env in self.envs]
+        self._steps = [step_function(env) for env in self.envs]
         # Gymnasium's own environments check a Python int three times faster; others may expect NumPy's, as it samples.
         own = all(type(env.unwrapped).__module__.startswith("gymnasium.envs.") for env in self.envs)
         self._plain_choices = own and isinstance(self.env_action_space, gymnasium.spaces.Discrete)

@@ -8,36 +8,46 @@ import numpy as np
 
 from upswing.engine.native import team
 from upswing.engine.native.buffers import PolicyBuffers
-from upswing.engine.native.layout import N_IN, N_OUT, POLICY, SERVES, VALUE, aligned
+from upswing.engine.native.layout import N_IN, N_OUT, aligned
 from upswing.engine.native.minibatch import scratch_rows
-from upswing.engine.native.pieces import BLOCK, N_PARTS, N_PLAN, N_SHARED, N_SUMS, SHARD_ROWS, n_pieces, shard_rows
+from upswing.engine.native.pieces import (
+    BLOCK,
+    BY_NETWORK,
+    N_PARTS,
+    N_PLAN,
+    N_SHARED,
+    N_SUMS,
+    SHARD_ROWS,
+    n_pieces,
+    shard_rows,
+)
 from upswing.engine.native.update import run_epochs
 
 WORTH_SHARING = 10e6  # floating-point operations of a minibatch, about 0.1 ms of one core
+CAN_BE_SHARED = 2e6  # less than this is sooner done than shared, whatever is asked for
 
 Batch = tuple[np.ndarray, ...]
 
 
 class Crew:
-    """At most `threads` threads that update a policy in minibatches of `batch_size`: one where a minibatch is too little
-    work to be worth sharing. Results do not depend on their number."""
+    """At most `threads` threads that update a policy in minibatches of `batch_size`: no more than a minibatch has pieces,
+    and one where it is too little work to be shared. Results do not depend on their number."""
 
     def __init__(self, buffers: PolicyBuffers, batch_size: int, threads: int = 1):
         self.buffers, self.batch_size = buffers, batch_size
         layout = buffers.layout
-        threads = threads if operations(layout.layers, batch_size) >= WORTH_SHARING else 1
         rows, n = shard_rows(batch_size, layout.chunk_rows), buffers.params.size
-        n_shards = n_pieces(batch_size, rows)
+        n_shards, apart = n_pieces(batch_size, rows), layout.apart
+        most = max(n_shards * (1 + apart), n_pieces(n, BLOCK))
+        self.threads = min(threads, most) if operations(layout.layers, batch_size) >= CAN_BE_SHARED else 1
         self.shards = aligned(n_shards * n)  # the gradient of each part of a minibatch, then their sum in the first
         self.figures = np.zeros(n_shards * N_SUMS)
-        self.norms = np.zeros(n_pieces(n, BLOCK))
         self.plan, self.shared = np.zeros(N_PLAN, np.int64), np.zeros(N_SHARED)
-        apart = not (layout.layers[:, SERVES] == POLICY + VALUE).any()
-        self.plan[SHARD_ROWS], self.plan[N_PARTS] = rows, 2 if threads > 1 and apart else 1
+        self.plan[SHARD_ROWS], self.plan[BY_NETWORK] = rows, apart and n <= BLOCK
+        self.norms = np.zeros(2 if self.plan[BY_NETWORK] else n_pieces(n, BLOCK))
         self.team = aligned(team.N_TEAM, np.int64)
-        self.team[team.HELPERS] = threads - 1
-        self.works = [self._workspace() for _ in range(threads)]
-        self.helpers = ThreadPoolExecutor(threads - 1, "upswing-helper") if threads > 1 else None
+        self.works = [self._workspace() for _ in range(self.threads)]
+        self.helpers = ThreadPoolExecutor(self.threads - 1, "upswing-helper") if self.threads > 1 else None
 
     def _workspace(self) -> tuple[np.ndarray, ...]:
         """A thread's own memory for an update: x, outputs, slopes, deltas, scratch; see minibatch.py."""
@@ -60,13 +70,17 @@ class Crew:
         n_epochs: int,
         settings: np.ndarray,
         totals: np.ndarray,
+        alone: bool = False,
     ) -> None:
-        """Run epochs on `batch`; see `run_epochs`."""
+        """Run epochs on `batch`; see `run_epochs`. On one thread where it is to be done `alone`."""
+        helpers = None if alone else self.helpers
+        self.team[team.HELPERS] = self.threads - 1 if helpers else 0
+        self.plan[N_PARTS] = 2 if helpers and self.buffers.layout.apart else 1
         before = *self.buffers.network, self.shards, self.buffers.exp_avg, self.buffers.exp_avg_sq, *batch
         after = self.team, self.plan, self.shared, self.figures, self.norms, order, stream, self.batch_size, n_epochs
         self.team[team.WORD] = 0
         own, *others = [(*before, *work, *after, settings, totals) for work in self.works]
-        helping = [self.helpers.submit(run_epochs, *each, True) for each in others] if self.helpers else []
+        helping = [helpers.submit(run_epochs, *each, True) for each in others] if helpers else []
         run_epochs(*own, False)
         for future in helping:
             future.result()  # they go home when it is over

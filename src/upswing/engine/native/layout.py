@@ -53,6 +53,11 @@ class Layout(NamedTuple):
     n_columns: int  # of the workspace: all layers' outputs side by side
     chunk_rows: int  # transitions that go through the networks at once
 
+    @property
+    def apart(self) -> bool:
+        """Whether policy and value share no layer."""
+        return not (self.layers[:, SERVES] == POLICY + VALUE).any()
+
 
 def layout_of(policy: ActorCritic) -> Layout:
     """The layout of a pure MLP policy whose parameters are flat (`flatten_parameters`). Raises ValueError for others."""

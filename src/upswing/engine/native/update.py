@@ -14,6 +14,7 @@ from upswing.engine.native.minibatch import advantage_scaling
 from upswing.engine.native.mlp import refresh_shadow
 from upswing.engine.native.pieces import (
     ADAM_STEP,
+    BY_NETWORK,
     COUNT,
     FACTOR,
     GRADIENT,
@@ -26,6 +27,7 @@ from upswing.engine.native.pieces import (
     START,
     STEP,
     n_shards,
+    norms_with_gradients,
 )
 from upswing.engine.native.tables import (
     ADAM_STEPS,
@@ -127,15 +129,14 @@ def minibatch(team, job, work, totals):
     if figures[KL] > STOP_FACTOR * settings[TARGET_KL]:
         totals[STOPPED] = 1.0
         return
-    share(team, NORM_OF_SUM, norms.size, job, work)
+    if not norms_with_gradients(plan):
+        share(team, NORM_OF_SUM, norms.size, job, work)
     if not clip_and_count(norms, settings, plan, shared, totals):
         totals[DIVERGED] = 1.0
         return
     share(team, STEP, norms.size, job, work)
-    if norms.size > 1:
+    if plan[BY_NETWORK] == 0:
         share(team, SHADOW_OF, network[0].shape[0], job, work)
-    else:
-        refresh_shadow(network[0], network[2], network[3])
 
 
 @inline
