@@ -13,7 +13,7 @@ from upswing.evaluation import Evaluation, evaluate
 from upswing.hooks import Hook, Record, Request, RunInfo
 from upswing.policies import load_policy_arrays
 from upswing.progress import Progress
-from upswing.run.checkpoint import load_checkpoint, save_checkpoint
+from upswing.run.checkpoint import checkpoint_writer, load_checkpoint
 from upswing.run.directory import RunDirectory, rewind
 from upswing.run.model_file import load_model
 from upswing.run.records import EPISODES, METRICS, RecordWriter
@@ -166,8 +166,8 @@ class Checkpointer(Hook):
 
 
 def save(training: Training, best: bool = False, kept: bool = False) -> None:
-    """Write a checkpoint of `training` to its run directory; with `best`, mark it as the best one, with `kept`, as one
-    that is not pruned."""
+    """Begin to write a checkpoint of `training`, as it now is, to its run directory; with `best`, mark it as the best
+    one, with `kept`, as one that is not pruned."""
     mark = (training.progress.num_timesteps, best, kept)
     if training.run is None or training.saved == mark or not training.group.leads:
         return
@@ -176,7 +176,7 @@ def save(training: Training, best: bool = False, kept: bool = False) -> None:
     config = training.config
     meta = {"config": config_to_json(config), "engine": training.engine.name, "threads": config.threads}
     step, keep = training.progress.num_timesteps, config.keep_checkpoints
-    save_checkpoint(training.run, step, snapshot, meta, keep, best, kept)
+    training.writer.give(checkpoint_writer(training.run, step, snapshot, meta, keep, best, kept))
     training.saved = mark
 
 
@@ -197,6 +197,7 @@ def restore(training: Training) -> None:
 def return_to(training: Training, step: int) -> None:
     """Take up the weights, normalisation statistics and optimiser of the run's checkpoint of `step` again. Counters,
     environments and generators go on."""
+    training.writer.wait()
     folder = training.group.lead(str(training.run.path) if training.run is not None else None)
     training.engine.restore(load_checkpoint(folder, step)[0], environments=False)
 

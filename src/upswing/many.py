@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import torch
 
+from upswing import cores
 from upswing.agent import Agent
 from upswing.config import TrainConfig
-from upswing.envs.workers import usable_cores
 from upswing.errors import ConfigError, UserError
 from upswing.hooks import Hook, Record, Request, Result
 from upswing.run.signals import StopSignal
@@ -49,7 +49,8 @@ def side_by_side(jobs: Sequence[Callable[[Hook], T]], n_threads: int | None = No
     """
     if n_threads is not None and n_threads < 1:
         raise ConfigError(f"n_threads = {n_threads} cannot train anything: give at least 1.")
-    with StopSignal() as signal, _one_torch_thread():
+    n_threads = n_threads or min(cores.usable_cores(), max(1, len(jobs)))
+    with StopSignal() as signal, _one_torch_thread(), cores.side_by_side(n_threads):
 
         def one(job: Callable[[Hook], T]) -> T | UserError:
             if signal.received:
@@ -59,7 +60,7 @@ def side_by_side(jobs: Sequence[Callable[[Hook], T]], n_threads: int | None = No
             except UserError as error:
                 return error
 
-        with ThreadPoolExecutor(n_threads or min(usable_cores(), max(1, len(jobs)))) as pool:
+        with ThreadPoolExecutor(n_threads) as pool:
             return list(pool.map(one, jobs))
 
 

@@ -22,6 +22,7 @@ from upswing.hooks import Hook, HookCalls, Request, Result, RunInfo
 from upswing.keeping import Checkpointer, Evaluator, Recorder, restore, return_to, save, score_metrics, start_from
 from upswing.progress import Progress, advance, after_request, hyper_at, make_record, schedules
 from upswing.ranks import leads
+from upswing.run.background import Background
 from upswing.run.directory import RunDirectory, create_run, find_run, open_run, write_config
 from upswing.run.signals import StopSignal
 from upswing.seeds import spawn_seeds
@@ -44,6 +45,7 @@ class Training:
     progress: Progress = field(default_factory=Progress)
     begun_at: Progress = field(default_factory=Progress)  # where this process began
     saved: tuple[int, bool, bool] | None = None  # steps at the last checkpoint, and whether it was the best, or kept
+    writer: Background = field(default_factory=Background)  # of checkpoints
 
 
 def train(config: TrainConfig, hooks: Sequence[Hook] = (), *, trusted: bool = True) -> Result:
@@ -154,7 +156,7 @@ def _to_the_end(training: Training, hooks: Sequence[Hook]) -> Result:
     evaluator = Evaluator(training.config, training.progress.best_mean_reward)
     recorder = Recorder(training.run)
     every_hook = [evaluator, *hooks, recorder, Checkpointer()]
-    with closing(evaluator), closing(recorder):
+    with closing(evaluator), closing(recorder), closing(training.writer):
         try:
             with StopSignal() as signal:
                 stop = learn(training, every_hook, signal)

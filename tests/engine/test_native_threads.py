@@ -121,7 +121,7 @@ def test_little_work_is_not_shared(monkeypatch):
 def test_by_default_a_large_minibatch_is_shared_where_that_is_faster(monkeypatch, threads, batch_size, ways):
     """10 million operations are 184 rows."""
     monkeypatch.undo()
-    monkeypatch.setattr(native_engine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(native_engine, "own_cores", lambda: 2)
     made, race = native_engine._crew(PolicyBuffers(make_policy()), batch_size, threads)
     assert len(race.best) == ways and made.threads == (1 if threads == 1 or batch_size == 183 else 2)
     made.close()

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from upswing import TrainConfig
-from upswing.errors import ConfigError, MissingExtra, UserError
+from upswing.errors import ConfigError, MissingExtra, StorageError, UserError
 from upswing.lab.design import points
 from upswing.lab.executors import EXECUTORS
 from upswing.lab.jobs import ENDED
 from upswing.lab.judging import judged
 from upswing.lab.running import NoWatcher, Plan, new_study, run_study, unfinished
 from upswing.lab.study_record import BROKEN, DONE, PLANNED, RUNNING, Costs, read_study, write_study
+from upswing.run.directory import locked
 from upswing.run.records import read_metrics
 
 
@@ -98,6 +99,11 @@ def test_a_finished_study_trains_nothing_more(finished):
     before = {f: f.stat().st_mtime_ns for f in folder.glob("*/metrics.jsonl")}
     assert run_study(folder, Plan()).study == study
     assert {f: f.stat().st_mtime_ns for f in folder.glob("*/metrics.jsonl")} == before
+
+
+def test_a_study_that_another_process_runs_is_left_to_it(finished):
+    with locked(finished[0]), pytest.raises(StorageError, match="written by another process"):
+        run_study(finished[0], Plan())
 
 
 SCRIPT = """

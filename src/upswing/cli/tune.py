@@ -50,7 +50,7 @@ def _tune(env: str | None, env_flag: str | None, **options: Any) -> int:
     """
     from rich.console import Console
 
-    from upswing.envs.workers import usable_cores
+    from upswing.cores import usable_cores
     from upswing.lab.tuning import run_tune
     from upswing.lab.tuning_screen import TuningView, print_tuned
     from upswing.view.words import language

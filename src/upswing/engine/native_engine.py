@@ -14,6 +14,7 @@ from upswing.compiled.blas import one_blas_thread
 from upswing.compiled.compiler import prepare
 from upswing.compiled.random import streams
 from upswing.config import TrainConfig, derive
+from upswing.cores import own_cores
 from upswing.engine.contract import EpochView, Hyper, Rollout, StepView, UpdateStats
 from upswing.engine.native import advantages as advantage_kernels
 from upswing.engine.native import rollout as rollout_kernels
@@ -30,7 +31,7 @@ from upswing.engine.normalizer import Normalizer
 from upswing.engine.placed import place
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
-from upswing.envs.workers import WorkerVectorEnv, usable_cores
+from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import TrainingDiverged
 from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
 from upswing.run.snapshot import Snapshot, pack, unpack
@@ -61,7 +62,7 @@ def _crew(buffers: PolicyBuffers, batch_size: int, threads: int | None) -> tuple
     """
     if threads is None:
         worth = operations(buffers.layout.layers, batch_size) >= WORTH_SHARING
-        crew = Crew(buffers, batch_size, usable_cores() if worth else 1)
+        crew = Crew(buffers, batch_size, own_cores() if worth else 1)
         return crew, Race(2 if crew.threads > 1 else 1, tries=3)
     return Crew(buffers, batch_size, threads), Race(1)
 

@@ -27,11 +27,9 @@ class Tally:
         """Begin a new episode."""
         self.ret, self.length, self.once, self.at_end = 0.0, 0, UNKNOWN, UNKNOWN
 
-    def add(self, reward: float, info: dict[str, Any]) -> None:
-        """Count one step."""
-        self.ret += reward
-        self.length += 1
-        if info and (success := info.get("success", info.get("is_success"))) is not None:
+    def note(self, info: dict[str, Any]) -> None:
+        """Note what the `info` of a step says of success."""
+        if (success := info.get("success", info.get("is_success"))) is not None:
             self.at_end = int(bool(success))
             self.once = max(self.once, self.at_end)
 

@@ -16,7 +16,7 @@ from upswing.envs.contract import ACTION_MASK
 from upswing.envs.episodes import Tally
 from upswing.envs.masks import INFO, METHOD, Plan, find_source, plan
 from upswing.envs.rows import Rows, copy, parts_of, select
-from upswing.envs.shortcut import step_function
+from upswing.envs.shortcut import shorten
 from upswing.envs.spaces import clipper, encode_action_space
 from upswing.envs.state import get_env_state, set_env_state
 from upswing.envs.writers import BadValue, finite_check, finite_rows, float_views, mask_writer, observation_writer
@@ -72,7 +72,9 @@ class Group:
         space = self.envs[0].observation_space
         self._write = observation_writer(space, self.plan, rows.obs, final=False)
         self._write_final = observation_writer(space, self.plan, rows.final_obs, final=True)
-        self._steps = [step_function(env) for env in self.envs]
+        for env in self.envs:
+            shorten(env)
+        self._steps = [env.step for env in self.envs]
         # Gymnasium's own environments check a Python int three times faster; others may expect NumPy's, as it samples.
         own = all(type(env.unwrapped).__module__.startswith("gymnasium.envs.") for env in self.envs)
         self._plain_choices = own and isinstance(self.env_action_space, gymnasium.spaces.Discrete)
@@ -117,7 +119,11 @@ class Group:
                 obs, reward, terminated, truncated, info = steps[i](action)
                 infos[i] = info
                 rewards[i] = reward = float(reward)
-                tallies[i].add(reward, info)
+                tally = tallies[i]
+                tally.ret += reward
+                tally.length += 1
+                if info:
+                    tally.note(info)
                 if not -LARGEST < reward < LARGEST:
                     bad.append(i)
                 if terminated or truncated:

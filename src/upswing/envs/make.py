@@ -16,6 +16,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import SyncVectorEnv
 
 from upswing.config import TrainConfig
+from upswing.cores import usable_cores
 from upswing.envs import native
 from upswing.envs.atari import AtariVectorEnv, is_atari
 from upswing.envs.contract import ACTION_MASK, Observation, VectorEnv
@@ -28,7 +29,7 @@ from upswing.envs.registry import Task, env_name, find_env, make_factory, making
 from upswing.envs.serial import SerialVectorEnv
 from upswing.envs.shared import SharedVectorEnv
 from upswing.envs.starcraft.names import map_name
-from upswing.envs.workers import WorkerVectorEnv, pickled, usable_cores
+from upswing.envs.workers import WorkerVectorEnv, pickled
 from upswing.errors import ConfigError
 
 TRANSPORT_S = 60e-6  # what a step of workers costs beside the environments' own time, at best

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from upswing.cores import usable_cores
 from upswing.envs.contract import Observation, Step
 from upswing.envs.group import Factory, Group, shapes
 from upswing.envs.rows import part_of, read_step
 from upswing.envs.serial import counted
 from upswing.envs.state import saved_environments
-from upswing.envs.workers import WorkerVectorEnv, usable_cores
+from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import ConfigError
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from upswing.cores import usable_cores
 from upswing.envs.contract import Observation, Step
 from upswing.envs.forkserver import ForkServer, kill
 from upswing.envs.group import EnvironmentCrash, Factory, shapes
@@ -408,11 +409,6 @@ def pickled(factories: Sequence[Factory]) -> bytes:
             f"The function that makes the environments cannot be sent to worker processes ({type(error).__name__}: "
             f"{error}): let it create what it needs itself, or set vectorization to serial."
         ) from error
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _release(server: ForkServer, workers: list[WorkerHandle], memory_fd: int, owner: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from upswing.envs.workers import usable_cores
+from upswing.cores import side_by_side, usable_cores
 from upswing.errors import UserError
 from upswing.lab.jobs import BROKE, ENDINGS, PROGRESS, STOPPED, TICK, TICK_S, Event, Executor, Job, Stop
 from upswing.lab.on_ray import on_ray
@@ -29,7 +29,7 @@ def in_processes(jobs: Sequence[Job], n_parallel: int | None, stop: Stop) -> Ite
         while waiting and len(running) < n_parallel and not stop():
             index, job = waiting.pop(0)
             ours, theirs = context.Pipe()
-            process = context.Process(target=_child, args=(theirs, job), name=f"upswing-study-{index}")
+            process = context.Process(target=_child, args=(theirs, job, n_parallel), name=f"upswing-study-{index}")
             process.start()
             theirs.close()
             running[ours] = (index, process)
@@ -62,8 +62,8 @@ def _receive(connection: Connection, process: Any, stopping: bool) -> tuple[str,
         return (STOPPED, {}) if stopping else (BROKE, {"reason": f"The process of this run {how}."})
 
 
-def _child(connection: Connection, job: Job) -> None:
-    """A run's process: every piece of progress is answered by whether to go on."""
+def _child(connection: Connection, job: Job, n_parallel: int) -> None:
+    """A run's process, one of `n_parallel` at a time: every piece of progress is answered by whether to go on."""
 
     def tell(kind: str, values: Mapping[str, Any]) -> bool:
         try:
@@ -74,7 +74,8 @@ def _child(connection: Connection, job: Job) -> None:
 
     from upswing.lab.worker import do  # it has been imported before the fork
 
-    do(job, tell)
+    with side_by_side(n_parallel):
+        do(job, tell)
 
 
 EXECUTORS: dict[str, Executor] = {"local": in_processes, "ray": on_ray}

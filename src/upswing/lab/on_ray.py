@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from upswing.envs.workers import usable_cores
+from upswing.cores import side_by_side, usable_cores
 from upswing.errors import MissingExtra
 from upswing.lab.jobs import BROKE, ENDINGS, TICK, TICK_S, Event, Job, Stop
 
@@ -99,4 +99,5 @@ def _remote(board: Any, index: int, job: Job) -> None:
 
     from upswing.lab.worker import do
 
-    do(job, lambda kind, values: bool(ray.get(board.put.remote((index, kind, dict(values))))))
+    with side_by_side(usable_cores()):  # Ray gives each task one core
+        do(job, lambda kind, values: bool(ray.get(board.put.remote((index, kind, dict(values))))))

@@ -28,6 +28,7 @@ from upswing.lab.study_record import (
     read_study,
     write_study,
 )
+from upswing.run.directory import locked
 from upswing.run.disk import storage_errors
 from upswing.run.signals import StopSignal
 
@@ -152,12 +153,13 @@ def run_study(folder: str | Path, plan: Plan | None = None, watcher: Watcher | N
     """The study in `folder` after every run that was not finished has been, judged; finished runs are left alone.
 
     Ctrl-C or SIGTERM lets the runs save and stop; the record then says what is left, and calling this again goes on.
-    Raises ConfigError, StorageError or MissingExtra; a run that fails is an entry of the record.
+    Raises ConfigError, MissingExtra, or StorageError, also where another process runs it; a run that fails is an entry
+    of the record.
     """
     folder, plan, watcher = Path(folder).expanduser(), plan or Plan(), watcher or NoWatcher()
-    study = read_study(folder)
-    with StopSignal() as signal:
-        study = _finish(folder, study, plan, watcher, signal)
+    read_study(folder)  # what is no study is refused before anything is locked
+    with locked(folder), StopSignal() as signal:
+        study = _finish(folder, read_study(folder), plan, watcher, signal)
         if study.match == WALL_TIME and not signal.received and not any(s.control_of for s in study.settings):
             times = {s.label: _mean_train_time(study, s.label) for s in study.settings}
             controls = matched([reloaded(s) for s in study.settings], study.reference, WALL_TIME, times)

@@ -87,30 +87,45 @@ def save_checkpoint(
     checkpoints stay, and those that the pointers `best` and `kept` name, which `best` and `kept` move here. Raises
     StorageError; older checkpoints are then as they were.
     """
+    return checkpoint_writer(run, step, snapshot, meta, keep, best, kept)()
+
+
+def checkpoint_writer(
+    run: str | os.PathLike[str],
+    step: int,
+    snapshot: Snapshot,
+    meta: dict[str, Any],
+    keep: int,
+    best: bool = False,
+    kept: bool = False,
+) -> Callable[[], Path]:
+    """What `save_checkpoint` has still to do once nothing depends on `snapshot` any more: the waiting for the disk."""
     folder = _folder(run)
-    parts = {  # all of it before any waiting for the disk, so that it is of one moment
+    parts = {
         MODEL: encode_model(snapshot.model, {**meta, "step": step}),
         OPTIMIZER: encode(snapshot.optimizer),
         ENVIRONMENT: encode(snapshot.environment),
         STATE: json_bytes(snapshot.state),
     }
     temporary, target = folder / f"{_SAVING}{step}", folder / str(step)
-    with storage_errors(f"Saving the checkpoint {target}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        try:
-            _write_parts(temporary, parts, step, meta)
-            _move_in(temporary, target)
-        except OSError:
+
+    def write() -> Path:
+        with storage_errors(f"Saving the checkpoint {target}"):
+            folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        _point(folder, "latest", step)
-        if best:
-            _point(folder, "best", step)
-        if kept:
-            _point(folder, "kept", step)
-        _prune(folder, keep)
-    return target
+            try:
+                _write_parts(temporary, parts, step, meta)
+                _move_in(temporary, target)
+            except OSError:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            for name, moves in (("latest", True), ("best", best), ("kept", kept)):
+                if moves:
+                    _point(folder, name, step)
+            _prune(folder, keep)
+        return target
+
+    return write
 
 
 def load_checkpoint(source: str | os.PathLike[str], which: Which = "latest") -> tuple[Snapshot, CheckpointInfo]:

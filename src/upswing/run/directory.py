@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,16 @@ def open_run(path: str | os.PathLike[str]) -> RunDirectory:
         run.close()
         raise
     return run
+
+
+@contextlib.contextmanager
+def locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """While inside, this process alone writes to the folder `path`. Raises StorageError where another one does."""
+    held = RunDirectory(Path(path), _lock(Path(path)))
+    try:
+        yield
+    finally:
+        held.close()
 
 
 def find_run(path: str | os.PathLike[str]) -> Path:

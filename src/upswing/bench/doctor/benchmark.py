@@ -17,10 +17,10 @@ from upswing.bench.doctor.figures import Headline, Judged, RuleFigures, headline
 from upswing.bench.doctor.tasks import REPORTING, TUNING
 from upswing.bench.doctor.verdicts import Verdict, doctor, first_seen, judges
 from upswing.bench.doctor.work import train_all
+from upswing.cores import usable_cores
 from upswing.doctor.findings import SETUP
 from upswing.doctor.measured import LEAST_PRECISION
 from upswing.doctor.rules import BY_CODE
-from upswing.envs.workers import usable_cores
 
 Tell = Callable[[str], None]
 LEAST_WARNINGS = 3  # fewer say nothing about a rule

@@ -14,7 +14,7 @@ from upswing.bench.doctor.corpus import Run
 from upswing.bench.doctor.figures import Judged
 from upswing.bench.doctor.harm import hurts
 from upswing.bench.doctor.verdicts import Verdict
-from upswing.envs.workers import usable_cores
+from upswing.cores import usable_cores
 
 Outcomes = Mapping[Run, Mapping[str, Any] | None]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from upswing.bench.doctor.corpus import Run
 from upswing.bench.doctor.training import OUTCOME, train_run
-from upswing.envs.workers import usable_cores
+from upswing.cores import usable_cores
 
 
 def train_all(
