@@ -171,10 +171,16 @@ class Lane:
         valid = self.all_valid if step.valid is None else step.valid
         given = (step.obs, step.rewards, step.terminated, step.truncated, valid)
         assert not isinstance(step.obs, dict)
-        self.answer = tuple(np.ascontiguousarray(a, kind) for a, kind in zip(given, ANSWERED, strict=True))
+        self.answer = tuple(_readable(a, kind) for a, kind in zip(given, ANSWERED, strict=True))
         as_given = step.valid is None and all(a is b for a, b in zip(self.answer, given, strict=True))
         self.answered_by = self.answer if as_given else ()
         self.table[NEW_OBS:] = [address(array) for array in self.answer]
+
+
+def _readable(array: np.ndarray, kind: type) -> np.ndarray:
+    """`array` itself where kernels can read it, else a copy. NumPy makes a new array where the dtype is only equal, as
+    it is after a pickle."""
+    return array if array.dtype == kind and array.flags.c_contiguous else np.ascontiguousarray(array, kind)
 
 
 def address(array: np.ndarray) -> int:
