@@ -1,5 +1,7 @@
 """What the native engine collects, in one call or step by step, and what it saves and restores."""
 
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ import torch
 from scripted import script
 from upswing.config import TrainConfig
 from upswing.engine.contract import Hyper
+from upswing.engine.native import stepwise
 from upswing.engine.native_engine import NativeEngine, unsupported
 from upswing.engine.normalizer import Normalizer
 from upswing.engine.torch_engine import TorchEngine
+from upswing.envs.make import make_vector_env
 from upswing.envs.native import NativeVectorEnv, find
 from upswing.envs.serial import SerialVectorEnv
 from upswing.policies import MlpPolicy, flatten_parameters, make_policy
@@ -291,6 +295,26 @@ def test_frozen_parameters_and_added_layers_are_named():
     normed.vf.insert(1, torch.nn.LayerNorm(64))
     assert "frozen" in unsupported(frozen, None, config)
     assert "LayerNorm" in unsupported(normed, None, config)
+
+
+def test_arrays_that_kernels_can_read_are_not_made_anew():
+    dtype = pickle.loads(pickle.dumps(np.dtype(np.float32)))  # equal, and another object, as from a worker
+    array = np.zeros((3, 4), dtype)
+    assert stepwise._readable(array, np.float32) is array
+    for other in (np.zeros((3, 4)), np.zeros((4, 3), np.float32).T):
+        made = stepwise._readable(other, np.float32)
+        assert made.dtype == np.float32 and made.flags.c_contiguous and not np.shares_memory(made, other)
+
+
+def test_where_the_environments_answer_is_looked_up_once(monkeypatch):
+    looked, find = [], stepwise.Lane._find
+    monkeypatch.setattr(stepwise.Lane, "_find", lambda lane, step: (looked.append(1), find(lane, step)))
+    config = TrainConfig(env="CartPole-v1", vectorization="shared", n_envs=2)
+    engine = engine_for(make_vector_env(config, 2), n_steps=20)
+    engine.collect()
+    engine.collect()
+    engine.close()
+    assert len(looked) == 1
 
 
 def test_it_learns_cartpole():
