@@ -37,7 +37,7 @@ class Progress:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON form that `from_json` reads."""
-        return dataclasses.asdict(self) | {"recent": [list(episode) for episode in self.recent]}
+        return vars(self) | {"recent": [list(episode) for episode in self.recent]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Progress:
