@@ -13,7 +13,7 @@ SOURCE = Path(upswing.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "schedules", "config", "metrics", "presets", "seeds", "ranks"},
+    {"errors", "schedules", "config", "metrics", "presets", "seeds", "ranks", "cores"},
     {"ppo", "run", "compiled"},
     {"envs", "policies"},
     {"engine"},
@@ -34,6 +34,7 @@ WITHOUT_TORCH = {
     "metrics",
     "presets",
     "seeds",
+    "cores",
     "run",
     "doctor",
     "explain",
