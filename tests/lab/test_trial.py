@@ -111,12 +111,12 @@ def test_a_trial_forks_before_the_onset_and_touches_nothing(run, upswing):
     assert made.change.field == "learning_rate" and made.change.new < 0.03
     assert made.start is None or made.start <= made.onset
     before = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
-    said = upswing("try", run, "P01", "--updates", "20", "--json")
+    said = upswing("try", run, "P01", "--updates", "20", "--seeds", "6", "--json")
     told = json.loads(said.out.splitlines()[-1])
     assert said.code == (0 if told["confirmed"] else 10)
     assert told["mechanism"]["as_predicted"], told
     assert np.mean(told["mechanism"]["remedy"]) < 0.5 * np.mean(told["mechanism"]["control"])
-    assert told["seeds"] == 3 and told["steps"] == 20 * 256
+    assert told["seeds"] == 6 and told["steps"] == 20 * 256
     assert before == {path: path.read_bytes() for path in before}
     shown = upswing("try", run, "P01", "--updates", "6", "--change", "n_epochs=2", "--lang", "zh")
     assert "试验" in shown.out and "n_epochs 10 → 2" in shown.out
