@@ -168,9 +168,9 @@ class Lane:
 
     def _find(self, step: Step) -> None:
         """Point the table to what the environments answered, or to copies of another dtype or order."""
-        valid = self.all_valid if step.valid is None else step.valid
-        given = (step.obs, step.rewards, step.terminated, step.truncated, valid)
         assert not isinstance(step.obs, dict)
+        valid = self.all_valid if step.valid is None else step.valid
+        given: tuple[np.ndarray, ...] = (step.obs, step.rewards, step.terminated, step.truncated, valid)
         self.answer = tuple(_readable(a, kind) for a, kind in zip(given, ANSWERED, strict=True))
         as_given = step.valid is None and all(a is b for a, b in zip(self.answer, given, strict=True))
         self.answered_by = self.answer if as_given else ()
