@@ -41,7 +41,7 @@ PROCESS_ROUNDS = 3
 class SlowEnv(gymnasium.Wrapper):
     """CartPole-v1 as a slow simulator has it: each step lets the processor wait."""
 
-    WAIT_S = 0.004
+    WAIT_S = 0.001
 
     def __init__(self):
         super().__init__(gymnasium.make("CartPole-v1"))
@@ -53,15 +53,7 @@ class SlowEnv(gymnasium.Wrapper):
 
 
 SLOW = TrainConfig(
-    env=SlowEnv,
-    engine="torch",
-    vectorization="workers",
-    n_envs=4,
-    n_workers=4,
-    n_steps=64,
-    batch_size=64,
-    n_epochs=20,
-    threads=1,
+    env=SlowEnv, engine="torch", vectorization="serial", n_envs=4, n_steps=64, batch_size=64, n_epochs=20, threads=1
 )
 TASKS = (
     TrainConfig(env="CartPole-v1", n_envs=8, n_steps=128, batch_size=256, learning_rate=1e-3, gamma=0.98, total_timesteps=24_576),
@@ -118,8 +110,8 @@ def overlap_speed(rounds: int = 5, n: int = 5) -> list[str]:
 def speed_lines(seconds: dict[str, np.ndarray], rounds: int, n: int) -> list[str]:
     """What `overlap_speed` says of the median seconds of each round."""
     lines = [
-        f"Four CartPoles that wait {1000 * SlowEnv.WAIT_S:.0f} ms in each step, each in a worker process, 64 steps a rollout, "
-        f"batch 64, {SLOW.n_epochs} epochs, one thread; {rounds} rounds in turns, {n} iterations each:",
+        f"Four CartPoles that wait {1000 * SlowEnv.WAIT_S:.0f} ms in each step, 64 steps a rollout, batch 64, {SLOW.n_epochs} "
+        f"epochs, one thread; {rounds} rounds in turns, {n} iterations each:",
         "",
         "| `collect` | wall clock of an iteration, median | times as fast as `sync` |",
         "|---|---|---|",
