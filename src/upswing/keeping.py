@@ -13,7 +13,7 @@ from upswing.evaluation import Evaluation, evaluate
 from upswing.hooks import Hook, Record, Request, RunInfo
 from upswing.policies import load_policy_arrays
 from upswing.progress import Progress
-from upswing.run.checkpoint import checkpoint_writer, load_checkpoint
+from upswing.run.checkpoint import load_checkpoint, save_checkpoint
 from upswing.run.directory import RunDirectory, rewind
 from upswing.run.model_file import load_model
 from upswing.run.records import EPISODES, METRICS, RecordWriter
@@ -176,7 +176,7 @@ def save(training: Training, best: bool = False, kept: bool = False) -> None:
     config = training.config
     meta = {"config": config_to_json(config), "engine": training.engine.name, "threads": config.threads}
     step, keep = training.progress.num_timesteps, config.keep_checkpoints
-    training.writer.give(checkpoint_writer(training.run, step, snapshot, meta, keep, best, kept))
+    save_checkpoint(training.run, step, snapshot, meta, keep, best, kept, training.writer.give)
     training.saved = mark
 
 

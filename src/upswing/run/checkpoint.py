@@ -80,26 +80,15 @@ def save_checkpoint(
     keep: int,
     best: bool = False,
     kept: bool = False,
+    do: Callable[[Callable[[], None]], None] = lambda write: write(),
 ) -> Path:
-    """The folder of the checkpoint that now holds `snapshot`, taken after `step` environment steps.
+    """The folder of the checkpoint that holds `snapshot`, taken after `step` environment steps.
 
     `meta` is JSON that a reader should find beside the arrays: the config, the spaces, `threads`, scores. `keep` newest
-    checkpoints stay, and those that the pointers `best` and `kept` name, which `best` and `kept` move here. Raises
-    StorageError; older checkpoints are then as they were.
+    checkpoints stay, and those that the pointers `best` and `kept` name, which `best` and `kept` move here. `do` is
+    given what waits for the disk, which nothing done to `snapshot` afterwards changes; by default it is done at once.
+    Raises StorageError; older checkpoints are then as they were.
     """
-    return checkpoint_writer(run, step, snapshot, meta, keep, best, kept)()
-
-
-def checkpoint_writer(
-    run: str | os.PathLike[str],
-    step: int,
-    snapshot: Snapshot,
-    meta: dict[str, Any],
-    keep: int,
-    best: bool = False,
-    kept: bool = False,
-) -> Callable[[], Path]:
-    """What `save_checkpoint` has still to do once nothing depends on `snapshot` any more: the waiting for the disk."""
     folder = _folder(run)
     parts = {
         MODEL: encode_model(snapshot.model, {**meta, "step": step}),
@@ -109,7 +98,7 @@ def checkpoint_writer(
     }
     temporary, target = folder / f"{_SAVING}{step}", folder / str(step)
 
-    def write() -> Path:
+    def write() -> None:
         with storage_errors(f"Saving the checkpoint {target}"):
             folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(temporary, ignore_errors=True)
@@ -123,9 +112,9 @@ def checkpoint_writer(
                 if moves:
                     _point(folder, name, step)
             _prune(folder, keep)
-        return target
 
-    return write
+    do(write)
+    return target
 
 
 def load_checkpoint(source: str | os.PathLike[str], which: Which = "latest") -> tuple[Snapshot, CheckpointInfo]:
