@@ -92,7 +92,7 @@ def test_a_goal_of_another_scale_is_no_goal():
 
 def test_a_plateau_beside_an_odd_setting_is_a_suspicion():
     assert diagnose(healthy(**plateau())).exit_code == 0
-    odd = diagnose(healthy(settings={"n_epochs": 160}, **plateau()))
+    odd = diagnose(healthy(settings={"n_epochs": 60}, **plateau()))
     assert [(card.code, card.causes[0].cause) for card in odd.grave] == [("R01", "epochs_many")]
 
 

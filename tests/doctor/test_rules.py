@@ -58,6 +58,7 @@ FAULTS = {
     "T02": ({"settings": {"gamma": 0.5}}, WARN, "gamma"),
     "S01": ({"settings": {"total_timesteps": 10 * POOL}, "n": 10}, WARN, "iterations"),
     "S02": ({"settings": {"batch_size": 100}}, WARN, "ragged"),
+    "S04": ({"settings": {"adam_eps": 1.0}}, WARN, "high"),
     "S05": ({"settings": {"eval_freq": 40 * POOL}}, WARN, "few"),
     "L01": ({"learning_rate": lambda old: np.where(np.arange(len(old)) < 60, 3e-4, 1e-7)}, WARN, "dead"),
     "R01": (flat(), WARN, "flat"),
@@ -297,6 +298,58 @@ def test_S03_speaks_of_a_noisy_plateau_only():
     )
     answer = ask("S03", healthy(**noisy))
     assert not isinstance(answer, Finding) or answer.severity == INFO
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({"adam_eps": 1e-2}, "eps_large"),
+        ({"max_grad_norm": 1e-3}, "grad_clip_small"),
+        ({"max_grad_norm": 0.0}, "grad_clip_small"),
+        ({"clip_range": "linear:0.005"}, "clip_small"),
+        ({"clip_range": 3.0}, "clip_large"),
+        ({"clip_range_vf": 1e-3}, "clip_vf_small"),
+        ({"learning_rate": 0.1}, "lr_high"),
+        ({"learning_rate": "linear:1e-7"}, "lr_low"),
+        ({"batch_size": 2}, "batch_small"),
+        ({"batch_size": 2**20}, "batch_large"),
+        ({"n_epochs": 200}, "epochs_many"),
+        ({"gae_lambda": 0.0}, "lambda_low"),
+        ({"ent_coef": 1.0}, "ent_high"),
+        ({"vf_coef": 0.0}, "critic_untrained"),
+        ({"vf_coef": 100.0}, "critic_dominates"),
+        ({"target_kl": 1e-4}, "target_kl_small"),
+    ],
+)
+def test_S04_names_the_cause_of_each_odd_setting(settings, cause):
+    series = healthy(settings=settings, kl_stopped=1.0)
+    answer = ask("S04", series)
+    assert isinstance(answer, Finding)
+    assert [suspect.cause for suspect in answer.suspects] == [cause]
+    assert answer.evidence[0].what == next(iter(settings))
+    card = next(card for card in diagnose(series).grave if card.code == "S04")
+    assert card.causes[0].cause == cause
+    assert card.changes[0].field == next(iter(settings))
+
+
+def test_S04_speaks_of_the_setting_that_lies_furthest_out():
+    answer = ask("S04", healthy(settings={"max_grad_norm": 0.01, "adam_eps": 1.0}))
+    assert answer.values["name"] == "adam_eps"
+    assert answer.excess == pytest.approx(1.0 / 1e-3 / 5.0)
+
+
+def test_S04_leaves_alone_what_is_off_or_only_a_little_odd():
+    assert isinstance(ask("S04", healthy(settings={"clip_range_vf": None, "target_kl": None})), Passed)
+    assert isinstance(ask("S04", healthy(settings={"target_kl": 1e-4})), Passed)  # it never ended an update
+    assert isinstance(ask("S04", healthy(settings={"max_grad_norm": 0.05, "vf_coef": 4.0})), Passed)
+    unknown = healthy()
+    assert isinstance(ask("S04", dataclass_replace(unknown, config={})), NotChecked)
+
+
+def test_S04_is_a_remark_where_the_task_is_solved():
+    solved = {"environment": {"reward_threshold": 150.0}}
+    assert diagnose(healthy(settings={"adam_eps": 1.0}, **solved)).exit_code == 0
+    assert diagnose(healthy(settings={"adam_eps": 1.0})).exit_code == 10
 
 
 def test_S05_tells_that_only_the_untrained_policy_was_evaluated():

@@ -247,6 +247,7 @@ class TrainConfig:
         "Keep each new value within this distance of the old one; off by default. Depends on the scale of rewards.",
         low="The critic cannot follow the returns.",
         high="No effect.",
+        sane=(0.1, 100.0),
     )
     normalize_advantage: bool = word(
         True,

@@ -113,7 +113,7 @@ def _ranked(
     total = sum(support[cause] for cause in causes) or 1.0
     ordered = sorted(causes, key=lambda cause: -support[cause])[:SHOWN]
     shares = [support[cause] / total for cause in ordered]
-    top = shares[0] if shares else 1.0
+    top = max(shares[:1], default=0.0) or 1.0  # 0 where nothing speaks for any suspect
     return tuple(
         Ranked(cause, round(min(0.95, likely[cause] * (share / top) ** 0.5), 2), CAUSES[cause].change(case))
         for cause, share in zip(ordered, shares, strict=True)

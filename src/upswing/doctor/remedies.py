@@ -244,7 +244,7 @@ def raise_entropy(case: Case) -> Change | None:
 def usual_clip(case: Case) -> Change | None:
     """The usual clip range."""
     old = case.series.setting("clip_range")
-    return Change("clip_range", old, 0.2, True) if isinstance(old, int | float) and old != 0.2 else None
+    return Change("clip_range", old, 0.2, True) if start_of(old) not in (None, 0.2) else None
 
 
 def raise_target_kl(case: Case) -> Change | None:

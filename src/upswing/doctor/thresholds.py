@@ -99,6 +99,7 @@ TABLE: dict[str, Threshold] = {
     "S01.travel": Threshold(1.0, _KNOWN_GOOD),
     "S02.rest": Threshold(0.25, _CHOSEN),
     "S03.noise": Threshold(0.1, _CHOSEN),
+    "S04.factor": Threshold(5.0, _CHOSEN),
     "S05.evaluations": Threshold(5, _CHOSEN),
     "L01.dead": Threshold(0.1, _CHOSEN),
     "L01.leap": Threshold(3.0, _CHOSEN),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from upswing.bench.doctor import programs, worlds
 from upswing.bench.doctor.tasks import Task, half_of
 from upswing.config import TrainConfig, derive
-from upswing.doctor.remedies import rescaled
+from upswing.doctor.remedies import rescaled, start_of
 from upswing.envs.contract import VectorEnv
 from upswing.hooks import Hook
 
@@ -102,9 +102,17 @@ def _entropy(factor: float, least: float) -> Settings:
 
 def _early_end(share: float) -> Settings:
     def settings(config: TrainConfig) -> Mapping[str, Any]:
-        from upswing.doctor.remedies import start_of
-
         return {"learning_rate": f"piecewise:0={start_of(config.learning_rate):g},{share:g}=1e-8"}
+
+    return settings
+
+
+def _leap(factor: float) -> Settings:
+    """The rate halves by the middle of the budget, then leaps, as when a resumed run restarts another schedule."""
+
+    def settings(config: TrainConfig) -> Mapping[str, Any]:
+        rate = start_of(config.learning_rate) or 0.0
+        return {"learning_rate": f"piecewise:0={rate:g},0.5={rate / 2:g},0.501={factor * rate:g},1={factor * rate:g}"}
 
     return settings
 
@@ -171,7 +179,7 @@ FAULTS: tuple[Fault, ...] = (
         "0.02": _world(worlds.UnscaledActions, factor=0.02),
     }, continuous_only=True),
     *_family("critic_detached", 2, "critic_untrained", {
-        "hidden": {"program": programs.CriticLeftOut}, "vf_coef": {"settings": _given(vf_coef=0.0)},
+        "hidden": {"program": functools.partial(programs.LeftOut, programs.CRITIC)}, "vf_coef": {"settings": _given(vf_coef=0.0)},
     }),
     *_family("normalizer_frozen", 2, "normalizer_frozen obs_scale", {
         "first": {"program": functools.partial(programs.FrozenNormalizer, 1)},
@@ -212,6 +220,21 @@ FAULTS: tuple[Fault, ...] = (
     }),
     *_family("value_clip", 3, "clip_vf_small", {"1e-3": {"settings": _given(clip_range_vf=1e-3)}}),
     *_family("net_tiny", 3, "net_small", {"1": {"settings": _network([1])}}),
+    # the fourth round
+    *_family("batch_tiny", 4, "batch_small batch_tiny", {"4": {"settings": _given(batch_size=4, n_minibatches=None)}}),
+    *_family("gamma_one", 4, "gamma_high", {"1": {"settings": _given(gamma=1.0)}}),
+    *_family("rate_leaps", 4, "resume_leap lr_high", {"x30": {"settings": _leap(30.0)}}),
+    *_family("rewards_negated", 4, "out_of_step", {"all": {"program": programs.NegatedRewards}}),
+    *_family("actor_left_out", 4, "not_in_optimiser", {
+        "all": {"program": functools.partial(programs.LeftOut, programs.ACTOR)},
+    }),
+    *_family("data_stale", 4, "stale_log_prob", {"1": {"program": programs.StaleData}}),
+    *_family("log_probs_wrong", 4, "stale_log_prob", {
+        "0.5": {"program": functools.partial(programs.WrongLogProbs, 0.5)},
+    }),
+    *_family("obs_off_by_one", 4, "out_of_step stale_log_prob", {"1": {"program": programs.ObservationsOffByOne}}),
+    *_family("actions_ignored", 4, "action_ignored out_of_step", {"0.8": _world(worlds.IgnoredActions, share=0.8)}),
+    *_family("actions_late", 4, "out_of_step action_ignored", {"3": _world(worlds.LateActions, steps=3)}),
 )  # fmt: skip
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -48,6 +48,45 @@ class ShuffledRewards(Hook):
         rollout.rewards[...] = self.rng.permutation(rollout.rewards, axis=0)
 
 
+class NegatedRewards(Hook):
+    """The update gets every reward with the wrong sign."""
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        rollout.rewards[...] = -np.asarray(rollout.rewards)
+
+
+class WrongLogProbs(Hook):
+    """Stored log-probabilities that are off by noise, as when those of another sample are kept."""
+
+    def __init__(self, by: float):
+        self.by, self.rng = by, np.random.default_rng(0)
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        rollout.log_probs[...] = rollout.log_probs + self.rng.normal(0.0, self.by, rollout.log_probs.shape)
+
+
+class ObservationsOffByOne(Hook):
+    """Each action is stored beside the observation of the step before."""
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        rollout.obs[1:] = np.array(rollout.obs)[:-1]
+
+
+class StaleData(Hook):
+    """Every update learns from the rollout before, as when a buffer is filled only after it was read."""
+
+    FIELDS = ("obs", "actions", "log_probs", "values", "rewards", "terminated", "truncated", "final_values", "last_values")
+
+    def __init__(self) -> None:
+        self.before: dict[str, np.ndarray] = {}
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        now = {name: np.array(getattr(rollout, name)) for name in self.FIELDS}
+        for name, array in self.before.items():
+            getattr(rollout, name)[...] = array
+        self.before = now
+
+
 class StaleLogProbs(Hook):
     """Log-probabilities of the policy as it was `age` updates ago, as when a worker acts with old weights' numbers."""
 
@@ -69,17 +108,22 @@ class StaleLogProbs(Hook):
         self.old = [*self.old, copy.deepcopy(agent.policy)][-self.age :]
 
 
-class CriticLeftOut(Hook):
-    """The critic's weights are not in the optimiser: after every update they are what they were."""
+ACTOR, CRITIC = ("pi.", "action_head."), ("vf.", "value_net.")
+"""How the names of each network's parameters begin."""
 
-    def __init__(self) -> None:
+
+class LeftOut(Hook):
+    """The weights whose names begin as `parts` are not in the optimiser: after every update they are what they were."""
+
+    def __init__(self, parts: tuple[str, ...]):
+        self.parts = parts
         self.first: dict[str, torch.Tensor] | None = None
 
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
         pass
 
     def on_iteration(self, record: Record, agent: Agent) -> None:
-        parts = {n: p for n, p in agent.policy.named_parameters() if n.startswith(("vf.", "value_net."))}
+        parts = {n: p for n, p in agent.policy.named_parameters() if n.startswith(self.parts)}
         if self.first is None:
             self.first = {name: part.detach().clone() for name, part in parts.items()}
         with torch.no_grad():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from upswing.bench.doctor import small_worlds
 from upswing.config import TrainConfig
 from upswing.doctor.remedies import start_of
 from upswing.presets import PRESETS
@@ -14,7 +15,7 @@ from upswing.presets import PRESETS
 TUNING, REPORTING = "tuning", "reporting"
 """Thresholds may be tuned on the first half of tasks and fault families, and are judged on the second alone."""
 
-LATEST = 3
+LATEST = 4
 """Tasks and faults come in rounds. The latest makes the reporting half: nothing of it was looked at before the doctor was
 finished. Whoever looks at its verdicts to mend the doctor adds a round of new tasks and new faults, and reports on that."""
 
@@ -151,6 +152,60 @@ TASKS: dict[str, Task] = {
             },
             continuous=True,
             few=(3,),
+        ),
+        Task(
+            "Catch", 4, 0.8,
+            {"total_timesteps": 200_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "learning_rate": 1e-3},
+            env=f"{small_worlds.HERE}:Catch",
+            compiled=True,
+            faults=(4,),
+            few=(1, 2, 3),
+        ),
+        Task(
+            "Lander", 4, 5.0,
+            {
+                "total_timesteps": 300_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "gamma": 0.995,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Lander",
+            compiled=True,
+            faults=(4,),
+            few=(1, 2, 3),
+        ),
+        Task(
+            "Swingup", 4, 120.0,
+            {
+                "total_timesteps": 400_000, "n_envs": 16, "n_steps": 250, "batch_size": 500, "gamma": 0.98,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Swingup",
+            continuous=True,
+            compiled=True,
+            faults=(4,),
+            few=(1, 2, 3),
+        ),
+        Task(
+            "Tracker", 4, -20.0,
+            {
+                "total_timesteps": 200_000, "n_envs": 8, "n_steps": 200, "batch_size": 200, "gamma": 0.9,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Tracker",
+            continuous=True,
+            compiled=True,
+            faults=(4,),
+            few=(1, 2, 3),
+        ),
+        Task(
+            "Maze", 4, 0.4,
+            {
+                "total_timesteps": 300_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
+                "gamma": 0.97, "learning_rate": 2e-3, "ent_coef": 0.01,
+            },
+            env=f"{small_worlds.HERE}:Maze",
+            compiled=True,
+            faults=(4,),
+            few=(1, 2, 3),
         ),
     )
 }  # fmt: skip

@@ -135,6 +135,33 @@ class MisplacedActions(World):
         return np.roll(actions, 1, axis=0)
 
 
+class IgnoredActions(World):
+    """A share of the actions is replaced by random ones before it reaches the environment."""
+
+    def __init__(self, env: VectorEnv, share: float):
+        super().__init__(env)
+        self.share = share
+        env.action_space.seed(0)
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        drawn = np.stack([self.inner.action_space.sample() for _ in range(self.n_envs)]).astype(actions.dtype)
+        hit = self.rng.random(self.n_envs) < self.share
+        return np.where(hit.reshape(-1, *[1] * (actions.ndim - 1)), drawn.reshape(actions.shape), actions)
+
+
+class LateActions(World):
+    """Actions take effect `steps` later than they were chosen."""
+
+    def __init__(self, env: VectorEnv, steps: int):
+        super().__init__(env)
+        self.steps = steps
+        self.waiting: list[np.ndarray] = []
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        self.waiting = [*self.waiting, np.array(actions)][-1 - self.steps :]
+        return self.waiting[0]
+
+
 class DelayedObservations(World):
     """What the policy sees is `steps` old; nothing is told of an episode's end."""
 

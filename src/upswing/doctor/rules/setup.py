@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
+from upswing.config import WORDS
 from upswing.doctor.case import Case
 from upswing.doctor.findings import (
     ERROR,
@@ -20,13 +22,19 @@ from upswing.doctor.findings import (
     Passed,
 )
 from upswing.doctor.returns import PLATEAU
-from upswing.doctor.rules.policy import clip_scale
+from upswing.doctor.rules.policy import clip_scale, limit_acted
 from upswing.doctor.rules.rule import Rule, found
 from upswing.doctor.shape import schedule_of, shape_of
 from upswing.doctor.stats import median
+from upswing.doctor.suspicions import suspects
 from upswing.doctor.thresholds import limit, origin
 
 RATE = "train/learning_rate"
+ODD_SETTINGS = (
+    "learning_rate", "batch_size", "n_epochs", "gae_lambda", "clip_range", "clip_range_vf", "ent_coef", "vf_coef",
+    "max_grad_norm", "target_kl", "adam_eps",
+)  # fmt: skip
+"""What S04 looks at. γ and the sizes of rollouts depend on the task: T02 and S01 judge them."""
 
 
 def too_few_updates(case: Case) -> Outcome:
@@ -90,6 +98,38 @@ def noisy_plateau(case: Case) -> Outcome:
         [Evidence("return_noise", noise, ">", limit("S03.noise"), origin("S03.noise"))],
         noise=noise,
     )
+
+
+def odd_setting(case: Case) -> Outcome:
+    """S04: a setting several times beyond the range that published recipes keep to."""
+    factor, beyond, seen = limit("S04.factor"), [], False
+    for name in ODD_SETTINGS:
+        value, (low, high) = _number(case, name), WORDS[name].sane or (0.0, np.inf)
+        seen |= value is not None
+        if value is None or case.series.is_off(name) or (name == "target_kl" and limit_acted(case) is False):
+            continue
+        below, above = low / max(value, 1e-30), value / high
+        if max(below, above) > factor:
+            beyond.append((max(below, above), "low" if below > above else "high", name, value, low, high))
+    if not beyond:
+        return Passed("S04") if seen else NotChecked("S04", "setting_unknown", ODD_SETTINGS)
+    excess, side, name, value, low, high = max(beyond)
+    bound, relation = (low / factor, "<") if side == "low" else (high * factor, ">")
+    evidence = [Evidence(name, value, relation, bound, origin("S04.factor"))]
+    told: dict[str, Any] = {"name": name, "value": value, "low": low, "high": high}
+    finding = found(case, "S04", WARN, excess / factor, evidence, variant=side, demotable=False, **told)
+    return dataclasses.replace(finding, suspects=suspects("S04", f"{name}.{side}"))
+
+
+def _number(case: Case, name: str) -> float | None:
+    """Setting `name` as one number, a schedule's first; None where it is unknown or none."""
+    if name == "batch_size":
+        return shape_of(case.series).batch_size
+    value = case.series.setting(name)
+    if isinstance(value, str):
+        schedule = schedule_of(value, name)
+        return None if schedule is None else float(schedule(1.0))
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def blind_evaluation(case: Case) -> Outcome:
@@ -249,6 +289,7 @@ def _dead_rate(case: Case, dead: float) -> Outcome | None:
 RULES = (
     Rule("S01", SETUP, too_few_updates, setup=True),
     Rule("S02", SETUP, ragged_batch, setup=True),
+    Rule("S04", SETUP, odd_setting, setup=True),
     Rule("S05", SETUP, blind_evaluation, setup=True),
     Rule("L01", SETUP, learning_rate_schedule, setup=True),
     Rule("S03", OPTIMISATION, noisy_plateau, ("train/approx_kl",), least=20),

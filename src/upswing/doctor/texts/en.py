@@ -256,6 +256,15 @@ RULES = {
         "With four times the environments the return still stands.",
         "No noisy plateau.",
     ),
+    "S04": RuleText(
+        "A setting far from usual",
+        {
+            "low": "{name} is {value:.3g}, far below what published recipes have: {low:g} to {high:g}.",
+            "high": "{name} is {value:.3g}, far above what published recipes have: {low:g} to {high:g}.",
+        },
+        "The same run with a usual value ends with the same return.",
+        "Every setting lies near what published recipes have.",
+    ),
     "S05": RuleText(
         "Too few evaluations",
         {

@@ -1,0 +1,164 @@
+"""Five small compiled environments that no recipe was ever tuned on: new ground for the doctor's benchmark.
+
+They differ in what makes learning hard: a reward at the very end (Catch, Lander), one per step (Swingup, Tracker), a
+fine for every step until a goal is found (Maze); episodes that always end, never end, or end by failing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from gymnasium import spaces
+
+from upswing.compiled.random import uniform
+from upswing.envs.native import native_env
+
+HERE = __name__
+
+
+def catch_reset(state, obs, parameters, rng):
+    """A ball at the top of a unit square, drifting sideways; a paddle somewhere at the bottom."""
+    state[0], state[1] = uniform(rng, 0.0, 1.0), 1.0
+    state[2], state[3] = uniform(rng, -0.06, 0.06), uniform(rng, 0.0, 1.0)
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 10.0 * state[2], state[3]
+
+
+def catch_step(state, action, obs, parameters, rng):
+    """Left, stay or right; the ball bounces off the walls. At the bottom 1 where it is caught, else -1, and the end."""
+    state[3] = min(max(state[3] + 0.05 * (action[0] - 1.0), 0.0), 1.0)
+    state[0] += state[2]
+    if state[0] < 0.0 or state[0] > 1.0:
+        state[2] = -state[2]
+        state[0] = min(max(state[0], 0.0), 1.0)
+    state[1] -= 0.05
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 10.0 * state[2], state[3]
+    if state[1] > 1e-9:
+        return 0.0, False
+    return (1.0 if abs(state[0] - state[3]) < 0.1 else -1.0), True
+
+
+def lander_reset(state, obs, parameters, rng):
+    """A lander of unit mass, high up and falling."""
+    state[0], state[1], state[2] = uniform(rng, 8.0, 12.0), uniform(rng, -2.0, 0.0), uniform(rng, -3.0, 3.0)
+    obs[0], obs[1], obs[2] = 0.1 * state[0], 0.3 * state[1], 0.3 * state[2]
+
+
+def lander_step(state, action, obs, parameters, rng):
+    """Nothing, the main engine, or one that pushes left or right. Fuel costs; touching down scores by speed and place."""
+    lift = 3.0 if action[0] == 1.0 else 0.0
+    push = 0.2 if action[0] == 2.0 else (-0.2 if action[0] == 3.0 else 0.0)
+    state[1] += 0.1 * (lift - 1.6)
+    state[0] += 0.1 * state[1]
+    state[2] += push
+    obs[0], obs[1], obs[2] = 0.1 * state[0], 0.3 * state[1], 0.3 * state[2]
+    fuel = 0.02 if action[0] > 0.0 else 0.0
+    if state[0] > 20.0:
+        return -10.0, True
+    if state[0] > 0.0:
+        return -fuel, False
+    return 10.0 - 4.0 * abs(state[1]) - 2.0 * abs(state[2]) - fuel, True
+
+
+def swingup_reset(state, obs, parameters, rng):
+    """A cart at rest in the middle, its pole hanging down."""
+    state[0], state[1], state[3] = uniform(rng, -0.2, 0.2), 0.0, 0.0
+    state[2] = math.pi + uniform(rng, -0.2, 0.2)
+    obs[0], obs[1], obs[2], obs[3], obs[4] = state[0], state[1], math.cos(state[2]), math.sin(state[2]), state[3]
+
+
+def swingup_step(state, action, obs, parameters, rng):
+    """Push the cart: Barto, Sutton and Anderson's cart-pole (1983) without its end. Upright pays 1 a step, hanging 0."""
+    force, sin, cos = 10.0 * action[0], math.sin(state[2]), math.cos(state[2])
+    pull = (force + 0.05 * state[3] * state[3] * sin) / 1.1
+    turn = (9.8 * sin - cos * pull) / (0.5 * (4.0 / 3.0 - 0.1 * cos * cos / 1.1))
+    state[1] += 0.02 * (pull - 0.05 * turn * cos / 1.1)
+    state[0] += 0.02 * state[1]
+    state[3] = min(max(state[3] + 0.02 * turn, -12.0), 12.0)
+    state[2] += 0.02 * state[3]
+    if abs(state[0]) > 2.4:
+        state[0], state[1] = math.copysign(2.4, state[0]), 0.0
+    cos = math.cos(state[2])
+    obs[0], obs[1], obs[2], obs[3], obs[4] = state[0], state[1], cos, math.sin(state[2]), 0.2 * state[3]
+    return 0.5 + 0.5 * cos - 0.05 * abs(state[0]), False
+
+
+def tracker_reset(state, obs, parameters, rng):
+    """A point at rest and a target that circles it."""
+    state[0], state[1], state[2], state[3] = uniform(rng, -1.0, 1.0), uniform(rng, -1.0, 1.0), 0.0, 0.0
+    state[4], state[5] = uniform(rng, 0.0, 2.0 * math.pi), uniform(rng, 0.02, 0.08)
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 5.0 * state[2], 5.0 * state[3]
+    obs[4], obs[5], obs[6] = math.cos(state[4]), math.sin(state[4]), 10.0 * state[5]
+
+
+def tracker_step(state, action, obs, parameters, rng):
+    """Accelerate the point along both axes; the reward is minus its distance from the target, and a little for force."""
+    away, effort = 0.0, 0.0
+    state[4] += state[5]
+    for k in range(2):
+        state[2 + k] = 0.9 * state[2 + k] + 0.05 * action[k]
+        state[k] += state[2 + k]
+        target = math.cos(state[4]) if k == 0 else math.sin(state[4])
+        away += (state[k] - target) * (state[k] - target)
+        effort += action[k] * action[k]
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 5.0 * state[2], 5.0 * state[3]
+    obs[4], obs[5], obs[6] = math.cos(state[4]), math.sin(state[4]), 10.0 * state[5]
+    return -math.sqrt(away) - 0.05 * effort, False
+
+
+def maze_reset(state, obs, parameters, rng):
+    """A walker and a goal in rooms of 3 by 3 fields, two by two of them, with doors between."""
+    for k in range(4):
+        state[k] = math.floor(uniform(rng, 0.0, 6.999))
+        if state[k] == 3.0:
+            state[k] = 2.0
+    for k in range(4):
+        obs[k] = state[k] / 3.0 - 1.0
+
+
+def maze_step(state, action, obs, parameters, rng):
+    """One field up, down, left or right unless a wall is there; every step costs 0.05 until the goal pays 1."""
+    x, y = state[0], state[1]
+    if action[0] == 0.0:
+        y += 1.0
+    elif action[0] == 1.0:
+        y -= 1.0
+    elif action[0] == 2.0:
+        x -= 1.0
+    else:
+        x += 1.0
+    inside = 0.0 <= x <= 6.0 and 0.0 <= y <= 6.0
+    wall = (x == 3.0 and y != 1.0 and y != 5.0) or (y == 3.0 and x != 1.0 and x != 5.0)
+    if inside and not wall:
+        state[0], state[1] = x, y
+    for k in range(4):
+        obs[k] = state[k] / 3.0 - 1.0
+    if state[0] == state[2] and state[1] == state[3]:
+        return 1.0, True
+    return -0.05, False
+
+
+def _box(n: int, size: float = np.inf) -> spaces.Box:
+    return spaces.Box(-size, size, (n,), np.float32)
+
+
+Catch = native_env(
+    "Catch-v0", catch_step, catch_reset, observation_space=_box(4), action_space=spaces.Discrete(3), n_state=4,
+    max_episode_steps=40,
+)  # fmt: skip
+Lander = native_env(
+    "Lander-v0", lander_step, lander_reset, observation_space=_box(3), action_space=spaces.Discrete(4), n_state=3,
+    max_episode_steps=300,
+)  # fmt: skip
+Swingup = native_env(
+    "Swingup-v0", swingup_step, swingup_reset, observation_space=_box(5), action_space=_box(1, 1.0), n_state=4,
+    max_episode_steps=250,
+)  # fmt: skip
+Tracker = native_env(
+    "Tracker-v0", tracker_step, tracker_reset, observation_space=_box(7), action_space=_box(2, 1.0), n_state=6,
+    max_episode_steps=100,
+)  # fmt: skip
+Maze = native_env(
+    "Maze-v0", maze_step, maze_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
+    max_episode_steps=80,
+)  # fmt: skip
