@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from upswing.bench.doctor import corpus, programs, worlds
+from upswing.bench.doctor import corpus, programs, small_worlds, worlds
 from upswing.bench.doctor.advice import followed, remedied
 from upswing.bench.doctor.benchmark import wrong_too_often
 from upswing.bench.doctor.command import run_benchmark
@@ -112,6 +112,13 @@ def test_headline_by_hand():
     assert (of.recall, of.top1, of.top3) == (Share(3, 4), Share(1, 4), Share(2, 4))
 
 
+def test_a_run_that_is_worse_by_little_is_neither_harmed_nor_harmless():
+    little = dataclasses.replace(_judged("lr_high=x3", False, 1, (), (Said("P01", True, ("lr_high",)),)), worse=True)
+    of = headline([little, _judged("recipe", False, 0)])
+    assert (of.n_harmless, of.recall.n) == (0, 0)
+    assert rule_figures([little])["P01"].precision == Share(1, 1)
+
+
 def test_no_cause_is_right_where_no_harm_was_done():
     assert not named(_judged("gamma_low=0.5", False, 1, ("gamma_low",)), 3)
 
@@ -164,8 +171,8 @@ def test_halves_are_apart_and_known_causes_are_meant():
     assert len({run.name for run in runs}) == len(runs)
     assert not [run for run in runs if run.task.half == TUNING and run.fault and run.fault.half == REPORTING]
     assert len({run.env for run in runs}) >= 8
-    mixed = Run("Maze", "gamma_low=0.5", 0)
-    assert (mixed.half, Run("Maze", "gamma_one=1", 0).half) == ("mixed", REPORTING)
+    mixed = Run("Hover", "gamma_low=0.5", 0)
+    assert (mixed.half, Run("Hover", "rewards_swapped=all", 0).half) == ("mixed", REPORTING)
     assert {Run("Acrobot-v1", "lr_low=/30", 0).half, Run("CartPole-v1", "recipe", 0).half} == {TUNING}
 
 
@@ -264,6 +271,36 @@ def test_rewards_that_are_late_flipped_or_shifted():
     assert worlds.ShiftedRewards(_pendulum(), 100.0).rewarded(true[0]).tolist() == [101.0, 102.0]
 
 
+def test_actions_that_are_ignored_late_or_weak():
+    ignored = worlds.IgnoredActions(_pendulum(), 1.0)
+    assert (ignored.acted(np.full((2, 1), 9.0, np.float32)) != 9.0).all()
+    assert (worlds.IgnoredActions(_pendulum(), 0.0).acted(np.full((2, 1), 9.0)) == 9.0).all()
+    late = worlds.LateActions(_pendulum(), 2)
+    assert [int(late.acted(np.array([[k], [k]]))[0, 0]) for k in range(5)] == [0, 0, 0, 1, 2]
+    assert worlds.WeakActions(_pendulum(), 0.05).acted(np.array([[1.0], [2.0]])).tolist() == [[0.05], [0.1]]
+
+
+def test_rewards_that_say_nothing_come_last_or_go_to_a_neighbour():
+    true = np.array([1.0, 2.0])
+    assert worlds.ConstantRewards(_pendulum()).rewarded(true).tolist() == [1.0, 1.0]
+    assert worlds.SwappedRewards(_pendulum()).rewarded(true).tolist() == [2.0, 1.0]
+    plain, last = _steps(worlds.World(_pendulum()), 201), _steps(worlds.RewardsAtEnd(_pendulum()), 201)
+    assert all((step.rewards == 0.0).all() for step in (*last[:199], last[200]))
+    assert last[199].rewards == pytest.approx(sum(step.rewards for step in plain[:200]), rel=1e-4)
+    assert last[199].episodes[0].ret == pytest.approx(plain[199].episodes[0].ret)
+
+
+def test_observations_in_another_order_or_of_the_beginning():
+    plain, mixed = _steps(worlds.World(_pendulum()), 5), _steps(worlds.ShuffledFeatures(_pendulum()), 5)
+    assert all((np.sort(a.obs) == np.sort(b.obs)).all() for a, b in zip(plain, mixed, strict=True))
+    assert any((a.obs != b.obs).any() for a, b in zip(plain, mixed, strict=True))
+    frozen = worlds.FrozenObservations(_pendulum())
+    first, action = frozen.reset([1, 2]), np.full((2, 1), 0.5, np.float32)
+    steps = [frozen.step(action) for _ in range(201)]
+    assert all((step.obs == first).all() for step in steps[:199]) and (steps[199].final_obs == first).all()
+    assert (steps[199].obs != first).any() and (steps[200].obs == steps[199].obs).all()
+
+
 def test_spoiled_rollouts():
     from types import SimpleNamespace
 
@@ -285,6 +322,76 @@ def test_spoiled_rollouts():
     moved = rollout(obs=np.ones((2, 1, 3)))
     programs.NormalizerMoved(1.5).on_rollout(moved, 0)
     assert (moved.obs == 1.5).all()
+    negated = rollout(rewards=np.array([[1.0], [-2.0]]))
+    programs.NegatedRewards().on_rollout(negated, 0)
+    assert negated.rewards.tolist() == [[-1.0], [2.0]]
+    shifted = rollout(obs=np.arange(3.0).reshape(3, 1, 1))
+    programs.ObservationsOffByOne().on_rollout(shifted, 0)
+    assert shifted.obs.ravel().tolist() == [0.0, 0.0, 1.0]
+    swapped = rollout(values=np.array([[1.0, 2.0]]))
+    programs.SwappedValues().on_rollout(swapped, 0)
+    assert swapped.values.tolist() == [[2.0, 1.0]]
+    wrong = rollout(log_probs=np.zeros((100, 2)))
+    programs.WrongLogProbs(0.5).on_rollout(wrong, 0)
+    assert 0.3 < wrong.log_probs.std() < 0.7
+
+
+def test_stale_data_are_the_rollout_before():
+    from types import SimpleNamespace
+
+    names = [
+        "obs",
+        "actions",
+        "log_probs",
+        "values",
+        "rewards",
+        "terminated",
+        "truncated",
+        "final_values",
+        "last_values",
+    ]
+    stale = programs.StaleData()
+    rollouts = [SimpleNamespace(**{name: np.full(2, float(k)) for name in names}) for k in range(3)]
+    for each in rollouts:
+        stale.on_rollout(each, 0)
+    assert [each.rewards[0] for each in rollouts] == [0.0, 0.0, 1.0]
+    assert all((getattr(rollouts[2], name) == 1.0).all() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_actions"),
+    [("Catch", 3), ("Lander", 4), ("Maze", 4), ("Cards", 2), ("Ice", 4), ("Hover", 4), ("Swingup", 0), ("Tracker", 0),
+     ("Chase", 0), ("Stock", 0)],
+)  # fmt: skip
+def test_the_small_worlds_end_within_their_limit_and_stay_finite(name, n_actions):
+    spec = getattr(small_worlds, name)
+    env = NativeVectorEnv(spec, 4)
+    env.reset([1, 2, 3, 4])
+    rng, lengths = np.random.default_rng(0), []
+    for _ in range(2 * spec.max_episode_steps):
+        actions = rng.integers(0, n_actions, 4) if n_actions else rng.uniform(-1, 1, (4, *env.action_space.shape))
+        step = env.step(actions.astype(np.int64 if n_actions else np.float32))
+        assert np.isfinite(step.obs).all() and (np.abs(step.rewards) < 100).all()
+        lengths += [episode.length for episode in step.episodes]
+    assert len(lengths) >= 8 and max(lengths) <= spec.max_episode_steps
+
+
+def test_the_rules_of_the_small_worlds():
+    rng = np.random.default_rng(0)
+    obs = np.zeros(7, np.float32)
+    ball = np.array([0.5, 0.05, 0.0, 0.55])  # a step above the paddle, half a step beside it
+    assert small_worlds.catch_step(ball, np.array([1.0]), obs, None, rng) == (1.0, True)
+    missed = np.array([0.5, 0.05, 0.0, 0.9])
+    assert small_worlds.catch_step(missed, np.array([1.0]), obs, None, rng) == (-1.0, True)
+    walker = np.array([2.0, 1.0, 3.0, 1.0])  # before a door, the goal in it
+    assert small_worlds.maze_step(walker, np.array([3.0]), obs, None, rng) == (1.0, True)
+    walled = np.array([2.0, 2.0, 0.0, 0.0])
+    assert small_worlds.maze_step(walled, np.array([3.0]), obs, None, rng) == (-0.05, False) and walled[0] == 2.0
+    upright = np.array([0.0, 0.0, 0.0, 0.0])
+    assert small_worlds.swingup_step(upright, np.array([0.0]), obs, None, rng) == (1.0, False)
+    landing = np.array([0.05, -0.5, 0.0])
+    reward, over = small_worlds.lander_step(landing, np.array([0.0]), obs, None, rng)
+    assert over and reward == pytest.approx(10.0 - 4.0 * 0.66)
 
 
 @pytest.fixture(scope="module")

@@ -352,6 +352,48 @@ def test_S04_is_a_remark_where_the_task_is_solved():
     assert diagnose(healthy(settings={"adam_eps": 1.0})).exit_code == 10
 
 
+def test_T02_calls_a_sum_without_end_a_fault():
+    endless = {"settings": {"gamma": 1.0}, "truncated_fraction": 1.0}
+    answer = ask("T02", healthy(**endless))
+    assert (answer.variant, answer.severity, answer.suspects[0].cause) == ("endless", WARN, "gamma_high")
+    assert diagnose(healthy(**endless)).exit_code == 10  # a rising return does not excuse it
+    assert isinstance(ask("T02", healthy(settings={"gamma": 1.0}, truncated_fraction=0.0)), Passed)
+
+
+def test_what_no_recipe_has_is_excused_by_a_solved_task_alone():
+    short = {"settings": {"n_steps": 4, "total_timesteps": 120 * POOL}}
+    assert ask("T02", healthy(**short)).variant == "rollout"
+    assert "T02" in {card.code for card in diagnose(healthy(**short)).grave}
+    solved = diagnose(healthy(**short, environment={"reward_threshold": 150.0}))
+    assert "T02" not in {card.code for card in solved.grave}
+
+
+def test_a_critic_that_learned_nothing_is_a_fault_though_the_return_rises():
+    blind = {"explained_variance": -0.2, "value_bias": 1.5}
+    assert [card.code for card in diagnose(healthy(**blind)).grave] == ["V03"]
+    assert diagnose(healthy(explained_variance=0.8, value_bias=1.5)).exit_code == 0
+    assert diagnose(healthy(**blind, environment={"reward_threshold": 150.0})).exit_code == 0
+
+
+def test_a_network_of_dead_units_is_a_fault_though_the_return_rises():
+    assert [card.code for card in diagnose(healthy(**{"train/dormant_units": 0.96})).grave] == ["O03"]
+    assert diagnose(healthy(**{"train/dormant_units": 0.7})).exit_code == 0
+
+
+def test_updates_that_do_not_add_up_are_lost():
+    constant = dict(entropy_loss=-0.69, approx_kl=0.01, **flat())
+    causes = [cause.cause for cause in diagnose(healthy(**constant)).grave[0].causes]
+    assert causes[0] == "not_in_optimiser"
+    drifting = dict(entropy_loss=np.linspace(-0.69, -0.66, 120), approx_kl=0.01, **flat())
+    assert "not_in_optimiser" not in [cause.cause for cause in diagnose(healthy(**drifting)).grave[0].causes][:1]
+
+
+def test_a_policy_that_gets_worse_by_healthy_updates_learns_from_wrong_rewards():
+    down = lambda old: np.linspace(200.0, 20.0, len(old))  # noqa: E731
+    worse = dict(ep_rew_mean=down, iteration_rew_mean=down, approx_kl=0.01, **{"eval/mean_reward": None})
+    assert diagnose(healthy(**worse)).grave[0].causes[0].cause == "out_of_step"
+
+
 def test_S05_tells_that_only_the_untrained_policy_was_evaluated():
     scores = np.full(19, np.nan)
     scores[0] = 0.2

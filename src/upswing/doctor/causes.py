@@ -25,9 +25,10 @@ class Cause:
 
 
 def _out_of_step(case: Case) -> float | None:
-    """Updates of a healthy size that lead nowhere, with nothing else to blame; or returns that nothing foretells."""
+    """Updates of a healthy size that lead nowhere or the wrong way, with nothing else to blame; or returns that nothing
+    foretells."""
     blind = 0.7 * by.blindness(case) if case.stuck else 0.3 * by.blindness(case)
-    if not by.aimless(case) or not by.small_steps(case):
+    if not by.backwards(case) and (not by.aimless(case) or not by.small_steps(case)):
         return max(blind, 0.05)
     others = [cause.plausible(case) or 0.0 for name, cause in CAUSES.items() if cause.by_setting or name in _BY_FIGURE]
     return max(blind, 0.8 if max(others) < ODD else 0.15)
@@ -44,7 +45,7 @@ CAUSES: dict[str, Cause] = {
     "normalizer_moved": Cause(by.flag("normalize_obs", True, 0.1), remedies.none, 0),
     "dropout": Cause(by.fixed(0.2), remedies.none, 0),
     "mask_bug": Cause(by.fixed(0.4), remedies.none, 0),
-    "not_in_optimiser": Cause(by.fixed(0.6), remedies.none, 0),
+    "not_in_optimiser": Cause(by.lost_updates, remedies.none, 0),
     "no_advantage": Cause(by.fixed(0.4), remedies.none, 0),
     "bad_numbers": Cause(by.fixed(0.5), remedies.none, 1),
     # environment and reward

@@ -37,6 +37,7 @@ from upswing.doctor.series import Series
 from upswing.doctor.thresholds import limit
 
 EXIT_CODES = {None: 0, INFO: 0, WARN: 10, ERROR: 20}
+_ARITHMETIC = ("S01", "T02")  # far beyond what any recipe has, only a solved task excuses it
 _NEVER_DEMOTED = ("R03",)  # a gap to the evaluation says that the return itself cannot be trusted
 
 
@@ -165,7 +166,7 @@ def harmless(case: Case, finding: Finding) -> bool:
         return False  # whatever the return does, it does without learning
     if returns.solved:
         return finding.variant != NEEDLESS or not odd_settings(case, finding)
-    if not finding.demotable:
+    if not finding.demotable or (finding.code in _ARITHMETIC and finding.excess >= limit("setup_excess")):
         return False
     if returns.state == RISING:
         share = returns.share_of_goal

@@ -242,6 +242,29 @@ def reward_outliers(case: Case) -> float | None:
     return blindness(case) * (along(leaps, (0.1, 0.1), (0.3, 0.3), (0.8, 0.8), (1.5, 0.93)) or 0.0)
 
 
+def backwards(case: Case) -> bool:
+    """Whether updates of a healthy size made the policy worse than it was before it had learned anything."""
+    returns = case.returns
+    if returns.state == UNKNOWN:
+        return False
+    kl = median(case.series.column("train/approx_kl") / clip_scale(case))
+    least = max(4.0 * returns.noise, 0.05 * abs(returns.start))
+    return returns.start - returns.final > least and not kl > limit("P01.warn")
+
+
+def lost_updates(case: Case) -> float:
+    """How much speaks for updates that the policy never keeps: none moves it, or each does and nothing adds up."""
+    kl, entropy = median(case.series.column("train/approx_kl")), case.series.column("train/entropy_loss")
+    entropy = entropy[np.isfinite(entropy)]
+    if not abs(kl) >= limit("B04.kl"):
+        return 0.6
+    if len(entropy) < 8 or case.rising:
+        return 0.05
+    quarter = len(entropy) // 4
+    drift = abs(float(entropy[-quarter:].mean() - entropy[:quarter].mean()))
+    return 0.8 if drift < 0.02 and kl > 0.005 else 0.05
+
+
 def aimless(case: Case) -> bool:
     """Whether the return went nowhere: it never rose, or is back where it began."""
     returns, share = case.returns, case.returns.share_of_goal

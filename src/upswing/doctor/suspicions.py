@@ -19,6 +19,7 @@ _BLIND_CRITIC = {
     "clip_vf_small": 0.5, "eps_large": 0.4, "units_dead": 0.4, "net_small": 0.3,
 }  # fmt: skip
 _NO_PROGRESS = {
+    "not_in_optimiser": 0.45,
     "lr_high": 0.5, "lr_low": 0.5, "few_updates": 0.5, "gamma_low": 0.5, "rollout_short": 0.5, "ent_high": 0.5,
     "ends_bootstrapped": 0.5, "critic_untrained": 0.5, "clip_small": 0.45, "reward_large": 0.45, "adv_raw": 0.45,
     "lambda_low": 0.4, "epochs_many": 0.4, "target_kl_small": 0.4, "obs_scale": 0.4, "std_large": 0.4, "std_small": 0.4,
@@ -62,7 +63,7 @@ TABLE: dict[str, dict[str, float]] = {
     "P06": {"target_kl_small": 0.7, "lr_high": 0.6, "batch_small": 0.2},
     "P07": {"lr_high": 0.7, "ent_low": 0.6, "reward_large": 0.4, "adv_raw": 0.4, "epochs_many": 0.4, "batch_small": 0.2, "obs_scale": 0.3},
     "P08": {
-        "ent_high": 0.7, "lr_low": 0.6, "out_of_step": 0.5, "sparse_reward": 0.5, "few_updates": 0.5, "reward_large": 0.5,
+        "not_in_optimiser": 0.5, "ent_high": 0.7, "lr_low": 0.6, "out_of_step": 0.5, "sparse_reward": 0.5, "few_updates": 0.5, "reward_large": 0.5,
         "critic_dominates": 0.5, "no_advantage": 0.3, "clip_small": 0.3, "rollout_short": 0.3, "adv_raw": 0.3, "obs_scale": 0.3,
         "gamma_low": 0.3, "target_kl_small": 0.3,
     },
@@ -101,6 +102,7 @@ TABLE: dict[str, dict[str, float]] = {
     "T02:short": {"gamma_low": 0.7, "lambda_low": 0.3},
     "T02:lambda": {"lambda_low": 0.9},
     "T02:far": {"gamma_high": 0.8},
+    "T02:endless": {"gamma_high": 0.95},
     "T03": {"resets_together": 0.9, "rollout_small": 0.5, "rollout_short": 0.5},
     "S01": {"few_updates": 0.95, "lr_low": 0.5, "batch_large": 0.4, "epochs_few": 0.3},
     "S01:travel": {"schedule_short": 0.9, "lr_low": 0.85, "batch_large": 0.8, "epochs_few": 0.7, "few_updates": 0.6},
@@ -120,7 +122,7 @@ TABLE: dict[str, dict[str, float]] = {
     "L01:leap": {"resume_leap": 0.9},
     "R01": _NO_PROGRESS,
     "R02": _LOST,
-    "R03": {"eval_differs": 0.6, "noise_needed": 0.5, "normalizer_frozen": 0.5, "reward_hacking": 0.4},
+    "R03": {"out_of_step": 0.4, "eval_differs": 0.6, "noise_needed": 0.5, "normalizer_frozen": 0.5, "reward_hacking": 0.4},
     "R04:never": {
         "sparse_reward": 0.8, "action_ignored": 0.4, "lr_high": 0.4, "reward_large": 0.3, "out_of_step": 0.3, "ent_low": 0.3,
         "more_budget": 0.3, "obs_scale": 0.3,

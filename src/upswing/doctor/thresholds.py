@@ -36,6 +36,7 @@ TABLE: dict[str, Threshold] = {
     "rising_share": Threshold(0.4, _CHOSEN),
     "kept_share": Threshold(0.1, _CHOSEN),
     "mild_excess": Threshold(3.0, _CHOSEN),
+    "setup_excess": Threshold(1.5, _CALIBRATED),
     # bugs
     "B02.ratio": Threshold(1e-4, _IDENTITY),
     "B02.ratio_amp": Threshold(1e-2, _CHOSEN),
@@ -79,6 +80,7 @@ TABLE: dict[str, Threshold] = {
     "V06.least": Threshold(0.3, _CALIBRATED),
     "O01.factor": Threshold(10.0, _CHOSEN),
     "O03.share": Threshold(0.5, _CHOSEN),
+    "O03.gross": Threshold(0.9, _CALIBRATED),
     # environment
     "A01.bias": Threshold(0.5, _CHOSEN),
     "A01.raw": Threshold(0.5, _DERIVED),
@@ -94,6 +96,8 @@ TABLE: dict[str, Threshold] = {
     "T02.gross": Threshold(0.03, _KNOWN_GOOD),
     "T02.lambda": Threshold(0.5, _KNOWN_GOOD),
     "T02.far": Threshold(0.9995, _CHOSEN),
+    "T02.endless": Threshold(0.99995, _CHOSEN),
+    "T02.cut": Threshold(0.9, _CHOSEN),
     # set-up
     "S01.iterations": Threshold(21, _KNOWN_GOOD),
     "S01.travel": Threshold(1.0, _KNOWN_GOOD),

@@ -17,7 +17,8 @@ FEW_FAULTS = (
     "lr_high=x30", "gamma_low=0.5", "ent_high=x30", "reward_large=x1e4", "obs_unscaled=1000", "few_updates=4",
     "stale_log_probs=4", "lr_low=/30", "adv_raw=off", "ends_bootstrapped=setting", "rewards_shuffled=all",
     "critic_detached=hidden", "rollout_short=4", "obs_delayed=4", "rewards_flipped=half", "ends_unseen=all",
-    "units_dead=relu", "rate_ends=0.3", "minibatch_whole=all", "adam_eps=1", "value_clip=1e-3",
+    "units_dead=relu", "rate_ends=0.3", "minibatch_whole=all", "adam_eps=1", "value_clip=1e-3", "gamma_one=1",
+    "rewards_negated=all", "log_probs_wrong=0.5",
 )  # fmt: skip
 """What is tried where a training takes long."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from upswing.bench.doctor.corpus import Run
 from upswing.bench.doctor.figures import Judged
-from upswing.bench.doctor.harm import hurts
+from upswing.bench.doctor.harm import LEAST, hurts
 from upswing.bench.doctor.verdicts import Verdict
 from upswing.cores import usable_cores
 
@@ -30,13 +30,13 @@ def first_return(outcomes: Outcomes, env: str) -> float:
     return float(np.mean([o["first"] for run, o in outcomes.items() if run.env == env and o and run.fault is None]))
 
 
-def harmful(outcomes: Outcomes) -> set[tuple[str, str]]:
-    """The pairs of task and fault that hurt."""
+def harmful(outcomes: Outcomes, least: float = LEAST) -> set[tuple[str, str]]:
+    """The pairs of task and fault that hurt, by the share `least` of what there is to gain or more."""
     cells = {(run.env, run.variant) for run in outcomes if run.fault is not None and not run.fault.speed}
     return {
         (env, variant)
         for env, variant in cells
-        if hurts(finals(outcomes, env, "recipe"), finals(outcomes, env, variant), first_return(outcomes, env))
+        if hurts(finals(outcomes, env, "recipe"), finals(outcomes, env, variant), first_return(outcomes, env), least)
     }
 
 
@@ -49,13 +49,14 @@ def judge_all(
     outcomes: Outcomes, folder: Path, judge: Callable[[Path], Verdict], processes: int | None = None
 ) -> list[Judged]:
     """Every training that could be done, with what `judge` says about it."""
-    hurt = harmful(outcomes)
+    hurt, worse = harmful(outcomes), harmful(outcomes, 0.0)
     done = [(run, outcome) for run, outcome in outcomes.items() if outcome is not None]
     verdicts = in_parallel(judge, [folder / run.name for run, _ in done], processes)
-    return [
-        Judged(run, (run.env, run.variant) in hurt, verdict, failed(run, outcome))
-        for (run, outcome), verdict in zip(done, verdicts, strict=True)
-    ]
+    judged = []
+    for (run, outcome), verdict in zip(done, verdicts, strict=True):
+        cell = (run.env, run.variant)
+        judged.append(Judged(run, cell in hurt, verdict, failed(run, outcome), cell in worse))
+    return judged
 
 
 def in_parallel(

@@ -121,6 +121,10 @@ def _whole_batch(config: TrainConfig) -> Mapping[str, Any]:
     return {"batch_size": derive(config).pool, "n_minibatches": None}
 
 
+def _single_step(config: TrainConfig) -> Mapping[str, Any]:
+    return {**_whole_batch(config), "n_epochs": 1}
+
+
 def _activation(name: str) -> Settings:
     return lambda config: {"policy_kwargs": {**config.policy_kwargs, "activation_fn": name}}
 
@@ -235,6 +239,17 @@ FAULTS: tuple[Fault, ...] = (
     *_family("obs_off_by_one", 4, "out_of_step stale_log_prob", {"1": {"program": programs.ObservationsOffByOne}}),
     *_family("actions_ignored", 4, "action_ignored out_of_step", {"0.8": _world(worlds.IgnoredActions, share=0.8)}),
     *_family("actions_late", 4, "out_of_step action_ignored", {"3": _world(worlds.LateActions, steps=3)}),
+    # the fifth round
+    *_family("update_once", 5, "epochs_few batch_large few_updates", {"1": {"settings": _single_step}}),
+    *_family("rewards_constant", 5, "out_of_step sparse_reward", {"1": _world(worlds.ConstantRewards)}),
+    *_family("rewards_at_end", 5, "sparse_reward out_of_step", {"sum": _world(worlds.RewardsAtEnd)}),
+    *_family("rewards_swapped", 5, "out_of_step", {"all": _world(worlds.SwappedRewards)}),
+    *_family("actions_weak", 5, "actions_unscaled action_ignored", {
+        "0.05": _world(worlds.WeakActions, factor=0.05),
+    }, continuous_only=True),
+    *_family("obs_shuffled", 5, "out_of_step", {"features": _world(worlds.ShuffledFeatures)}),
+    *_family("obs_frozen", 5, "out_of_step action_ignored", {"first": _world(worlds.FrozenObservations)}),
+    *_family("values_swapped", 5, "out_of_step critic_untrained", {"all": {"program": programs.SwappedValues}}),
 )  # fmt: skip
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

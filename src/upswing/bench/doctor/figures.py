@@ -52,6 +52,7 @@ class Judged:
     harmed: bool
     verdict: Verdict
     failed: bool = False  # a healthy recipe that did not learn: neither healthy nor faulty
+    worse: bool = False  # significantly, if only by a little: a warning is no false alarm then
 
     @property
     def causes(self) -> frozenset[str]:
@@ -77,7 +78,7 @@ def headline(judged: Sequence[Judged]) -> Headline:
     """The figures of `judged`; runs of a healthy recipe that failed to learn are left out."""
     kept = [each for each in judged if not each.failed]
     healthy = [each for each in kept if each.run.fault is None]
-    harmless = [each for each in kept if each.run.fault is not None and not each.harmed]
+    harmless = [each for each in kept if each.run.fault is not None and not (each.harmed or each.worse)]
     harmed = [each for each in kept if each.harmed]
     counts = [each.verdict.warnings for each in healthy]
     return Headline(
@@ -111,7 +112,7 @@ def mean_interval(values: Sequence[float], seed: int = 0, draws: int = 2000) -> 
 class RuleFigures(NamedTuple):
     """How often a rule was right when it warned, and how many of the faults it is made for it found."""
 
-    precision: Share  # the run was harmed
+    precision: Share  # the run was worse for a fault
     blamed: Share  # the run was harmed by a cause that the finding suspects
     recall: Share
 
@@ -119,7 +120,7 @@ class RuleFigures(NamedTuple):
 def rule_figures(judged: Sequence[Judged]) -> dict[str, RuleFigures]:
     """By code, for every rule that warned or should have.
 
-    A warning is right where the run is harmed by a fault. What a rule about bugs claims is so whether the bug has done
+    A warning is right where a fault made the return significantly worse, be it by little. What a rule about bugs claims is so whether the bug has done
     harm yet or not: it is right where the fault is a cause that it suspects. A rule is made for a fault where it suspects
     a true cause of it most: with at least 0.9 of its own highest weight.
     """
@@ -133,7 +134,7 @@ def rule_figures(judged: Sequence[Judged]) -> dict[str, RuleFigures]:
         if rule.family == BUG:
             right = [each.run.fault is not None and bool(each.run.fault.causes & known) for each, known in warned]
         else:
-            right = [each.harmed for each, _ in warned]
+            right = [each.harmed or each.worse for each, _ in warned]
         meant = [each for each in kept if each.harmed and each.causes & made_for(code)]
         recall = share(each.verdict.mentions(code) for each in meant)
         if warned or meant:

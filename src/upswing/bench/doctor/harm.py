@@ -27,10 +27,10 @@ def p_worse(healthy: Sequence[float], faulty: Sequence[float]) -> float:
     return sum(total <= observed for total in sums) / len(sums)
 
 
-def hurts(healthy: Sequence[float], faulty: Sequence[float], first: float) -> bool:
-    """Whether a fault hurts: significantly, and by 5 % or more of what the healthy trainings gained since `first`."""
+def hurts(healthy: Sequence[float], faulty: Sequence[float], first: float, least: float = LEAST) -> bool:
+    """Whether a fault hurts: significantly, and by the share `least` of what the healthy trainings gained since `first`."""
     if not healthy or not faulty:
         return False
     gap = float(np.mean(healthy) - np.mean(faulty))
     gained = float(np.mean(healthy)) - first
-    return gap >= LEAST * abs(gained) and gap > 0 and p_worse(healthy, faulty) <= SIGNIFICANT
+    return gap >= least * abs(gained) and gap > 0 and p_worse(healthy, faulty) <= SIGNIFICANT

@@ -55,6 +55,13 @@ class NegatedRewards(Hook):
         rollout.rewards[...] = -np.asarray(rollout.rewards)
 
 
+class SwappedValues(Hook):
+    """Each environment's values are those of its neighbour, as when a buffer is reshaped in the wrong order."""
+
+    def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
+        rollout.values[...] = np.roll(np.array(rollout.values), 1, axis=1)
+
+
 class WrongLogProbs(Hook):
     """Stored log-probabilities that are off by noise, as when those of another sample are kept."""
 
@@ -75,13 +82,12 @@ class ObservationsOffByOne(Hook):
 class StaleData(Hook):
     """Every update learns from the rollout before, as when a buffer is filled only after it was read."""
 
-    FIELDS = ("obs", "actions", "log_probs", "values", "rewards", "terminated", "truncated", "final_values", "last_values")
-
     def __init__(self) -> None:
         self.before: dict[str, np.ndarray] = {}
 
     def on_rollout(self, rollout: Rollout, num_timesteps: int) -> None:
-        now = {name: np.array(getattr(rollout, name)) for name in self.FIELDS}
+        fields = "obs actions log_probs values rewards terminated truncated final_values last_values"
+        now = {name: np.array(getattr(rollout, name)) for name in fields.split()}
         for name, array in self.before.items():
             getattr(rollout, name)[...] = array
         self.before = now

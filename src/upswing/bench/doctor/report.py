@@ -14,6 +14,7 @@ from upswing.bench.doctor.corpus import HALVES_DIFFER, runs
 from upswing.bench.doctor.faults import FAULTS
 from upswing.bench.doctor.figures import Headline, Judged, Share, as_json, made_for, named
 from upswing.bench.doctor.tasks import REPORTING, TASKS, TUNING
+from upswing.doctor.findings import SETUP
 from upswing.doctor.rules import BY_CODE
 from upswing.doctor.thresholds import TABLE
 from upswing.run.versions import machine, versions
@@ -98,7 +99,7 @@ def _headline(results: Results) -> str:
     early = f"{100 * float(np.median(found)):.0f} % of the budget" if found else "–"
     return (
         "## On tasks and faults that no threshold was tuned on\n\n"
-        f"{of.healthy_runs} healthy runs, {of.recall.n} harmed by a fault, {of.n_harmless} with a fault that did no harm. "
+        f"{of.healthy_runs} healthy runs, {of.recall.n} harmed by a fault, {of.n_harmless} with a fault that did no harm at all. "
         "Intervals are 95 %, by run.\n\n"
         + table(["judge", *_COLUMNS], rows)
         + missing
@@ -146,7 +147,7 @@ def _faults(results: Results) -> str:
         rows.append([
             f"{fault.family} {fault.dose}", fault.half, f"{len(harmed)} of {len(mine)}",
             _count(each.verdict.warnings > 0 for each in harmed), _count(named(each, 1) for each in harmed),
-            _count(named(each, 3) for each in harmed), _false(each for each in mine if not each.harmed),
+            _count(named(each, 3) for each in harmed), _false(each for each in mine if not (each.harmed or each.worse)),
         ])  # fmt: skip
     head = ["fault", "half", "runs harmed", "noticed", "cause first", "among three", "false warnings where harmless"]
     return "## By fault\n\n" + table(head, rows) + "\n" + _speed(results)
@@ -180,14 +181,15 @@ def _rules(results: Results) -> str:
             continue
         soft = "remarks only" if code in results.soft else ""
         rows.append([code, percent(found.precision), percent(found.blamed), percent(found.recall), soft])
+    arithmetic = sorted(code for code, rule in BY_CODE.items() if rule.family == SETUP)
     made = "; ".join(f"{code}: {', '.join(sorted(made_for(code)))}" for code in BY_CODE if made_for(code))
     return (
         "## By rule\n\n"
-        "Of all runs, before any rule was silenced. A warning is right where a fault has harmed the run; what a rule about "
+        "Of all runs, before any rule was silenced. A warning is right where a fault made the return significantly worse; what a rule about "
         "bugs (B) claims is right wherever the bug is, harmful yet or not. It blames rightly where the true cause is among "
         "those that the finding suspects. Recall is over harmed runs with a cause that the rule is made for, remarks "
         "included. A rule whose warnings are right in less than 80 % speaks in remarks alone, unless it is about the "
-        "set-up (S01, S02, S05, L01, T02): what such a rule says is arithmetic.\n\n"
+        f"set-up ({', '.join(arithmetic)}): what such a rule says is arithmetic.\n\n"
         + table(["rule", "warnings that were right", "warnings that blame rightly", "faults found", ""], rows)
         + f"\nCauses each rule is made for: {made}.\n"
     )
@@ -224,7 +226,7 @@ def _method() -> str:
         "gets. The doctor sees the run's own records alone.\n"
         "- A fault counts as harmful on a task where the final return (episodes of the last fifth of the budget, real "
         "rewards) is lower than that of the healthy recipe's six seeds: by 5 % or more of what those gained, and with "
-        "p ≤ 0.05 in an exact permutation test. All other faults count as false alarms when they are warned of.\n"
+        "p ≤ 0.05 in an exact permutation test. A fault that is worse by less, with p ≤ 0.05, counts neither as harmful nor as harmless. All others are harmless: warned of, they are false alarms.\n"
         "- Tasks and families of faults came in rounds. Thresholds, suspicions and which rules speak softly may be set by "
         "the earlier rounds, the tuning half. The latest round was chosen and written into the benchmark before any verdict "
         "on it was seen: the headline is on runs whose task and fault both belong to it, the reporting half.\n"

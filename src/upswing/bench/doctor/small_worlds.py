@@ -1,7 +1,8 @@
-"""Five small compiled environments that no recipe was ever tuned on: new ground for the doctor's benchmark.
+"""Small compiled environments that no recipe was ever tuned on: new ground for the doctor's benchmark.
 
-They differ in what makes learning hard: a reward at the very end (Catch, Lander), one per step (Swingup, Tracker), a
-fine for every step until a goal is found (Maze); episodes that always end, never end, or end by failing.
+They differ in what makes learning hard: a reward at the very end (Catch, Lander, Cards, Ice), one per step (Swingup,
+Tracker, Stock), a fine for every step until a goal is found (Maze, Chase), staying alive (Hover); little or much chance;
+episodes that always end, never end, or end by failing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import numpy as np
 from gymnasium import spaces
 
+from upswing.compiled.compiler import inline_exact
 from upswing.compiled.random import uniform
 from upswing.envs.native import native_env
 
@@ -138,6 +140,130 @@ def maze_step(state, action, obs, parameters, rng):
     return -0.05, False
 
 
+@inline_exact
+def cards_deal(rng):
+    """The value of a card: 1 to 10, the tens four times as likely."""
+    return min(10.0, math.floor(uniform(rng, 1.0, 13.999)))
+
+
+def cards_reset(state, obs, parameters, rng):
+    """Two cards, and one of the bank's that is seen."""
+    state[0], state[1] = cards_deal(rng) + cards_deal(rng), cards_deal(rng)
+    obs[0], obs[1] = state[0] / 21.0, state[1] / 10.0
+
+
+def cards_step(state, action, obs, parameters, rng):
+    """Another card, or none: then the bank draws up to 17. 1 for the higher sum of at most 21, 0 for the same, else -1."""
+    if action[0] == 1.0:
+        state[0] += cards_deal(rng)
+        obs[0], obs[1] = state[0] / 21.0, state[1] / 10.0
+        return (-1.0 if state[0] > 21.0 else 0.0), state[0] > 21.0
+    bank = state[1]
+    while bank < 17.0:
+        bank += cards_deal(rng)
+    if bank > 21.0 or state[0] > bank:
+        return 1.0, True
+    return (0.0 if state[0] == bank else -1.0), True
+
+
+def ice_reset(state, obs, parameters, rng):
+    """A corner of a frozen lake of 5 by 5 fields."""
+    state[0], state[1] = 0.0, 0.0
+    obs[0], obs[1] = -1.0, -1.0
+
+
+def ice_step(state, action, obs, parameters, rng):
+    """One field in the chosen direction, or one time in five in another. Each costs 0.02; holes end it with -0.3, the far corner with 1."""
+    way = action[0]
+    if uniform(rng, 0.0, 1.0) < 0.2:
+        way = math.floor(uniform(rng, 0.0, 3.999))
+    if way == 0.0:
+        state[0] += 1.0
+    elif way == 1.0:
+        state[0] -= 1.0
+    elif way == 2.0:
+        state[1] += 1.0
+    else:
+        state[1] -= 1.0
+    state[0], state[1] = min(max(state[0], 0.0), 4.0), min(max(state[1], 0.0), 4.0)
+    x, y = state[0], state[1]
+    obs[0], obs[1] = 0.5 * x - 1.0, 0.5 * y - 1.0
+    if x == 4.0 and y == 4.0:
+        return 1.0, True
+    if (x == 2.0 and y == 1.0) or (x == 1.0 and y == 3.0) or (x == 4.0 and y == 2.0):
+        return -0.3, True
+    return -0.02, False
+
+
+def chase_reset(state, obs, parameters, rng):
+    """A pursuer and, somewhere around it, a slower runner that turns now and then."""
+    state[0], state[1], state[2] = 0.0, 0.0, uniform(rng, -math.pi, math.pi)
+    angle, away = uniform(rng, -math.pi, math.pi), uniform(rng, 2.0, 4.0)
+    state[3], state[4], state[5] = away * math.cos(angle), away * math.sin(angle), uniform(rng, -math.pi, math.pi)
+    chase_look(state, obs)
+
+
+@inline_exact
+def chase_look(state, obs):
+    """Where the runner is, seen from the pursuer: distance, bearing, heading."""
+    dx, dy = state[3] - state[0], state[4] - state[1]
+    bearing, heading = math.atan2(dy, dx) - state[2], state[5] - state[2]
+    obs[0], obs[1], obs[2] = 0.3 * math.hypot(dx, dy), math.cos(bearing), math.sin(bearing)
+    obs[3], obs[4] = math.cos(heading), math.sin(heading)
+
+
+def chase_step(state, action, obs, parameters, rng):
+    """Turn, and go on; every step costs 0.02 until the runner is within reach, which pays 1. Lost beyond a distance of 8."""
+    state[2] += 0.3 * action[0]
+    state[0] += 0.2 * math.cos(state[2])
+    state[1] += 0.2 * math.sin(state[2])
+    if uniform(rng, 0.0, 1.0) < 0.05:
+        state[5] += uniform(rng, -1.5, 1.5)
+    state[3] += 0.12 * math.cos(state[5])
+    state[4] += 0.12 * math.sin(state[5])
+    chase_look(state, obs)
+    away = math.hypot(state[3] - state[0], state[4] - state[1])
+    if away < 0.4:
+        return 1.0, True
+    return (-1.0 if away > 8.0 else -0.02), away > 8.0
+
+
+def stock_reset(state, obs, parameters, rng):
+    """A store with some goods and the first day's demand."""
+    state[0], state[1], state[2] = uniform(rng, 0.0, 2.0), 0.0, uniform(rng, 0.0, 2.0 * math.pi)
+    obs[0], obs[1], obs[2], obs[3] = state[0] - 1.0, state[1] - 1.0, math.cos(state[2]), math.sin(state[2])
+
+
+def stock_step(state, action, obs, parameters, rng):
+    """Order for the day after; sell what is asked for: a season and much chance. Storing costs, and so does ordering."""
+    order = 1.0 + action[0]
+    state[2] += 0.3
+    demand = max(0.0, 1.0 + 0.6 * math.cos(state[2]) + uniform(rng, -0.5, 0.5))
+    state[0] = min(state[0] + state[1], 4.0)
+    state[1] = order
+    sold = min(state[0], demand)
+    state[0] -= sold
+    obs[0], obs[1], obs[2], obs[3] = state[0] - 1.0, state[1] - 1.0, math.cos(state[2]), math.sin(state[2])
+    return 2.0 * sold - order - 0.5 * state[0] - 0.5 * (demand - sold), False
+
+
+def hover_reset(state, obs, parameters, rng):
+    """A drone at rest near its height, with wind."""
+    state[0], state[1], state[2], state[3] = uniform(rng, -0.3, 0.3), 0.0, uniform(rng, -0.1, 0.1), 0.0
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 5.0 * state[2], 5.0 * state[3]
+
+
+def hover_step(state, action, obs, parameters, rng):
+    """Its two rotors, each on or off, lift and tilt it; gusts disturb it. 1 a step until it strays or tips over."""
+    left, right = (1.0 if action[0] == 1.0 or action[0] == 3.0 else 0.0), (1.0 if action[0] >= 2.0 else 0.0)
+    state[1] += 0.05 * (2.0 * (left + right) * math.cos(state[2]) - 2.0 + 0.5 * uniform(rng, -1.0, 1.0))
+    state[0] += 0.05 * state[1]
+    state[3] += 0.05 * (3.0 * (left - right) + 0.5 * uniform(rng, -1.0, 1.0)) + 0.02 * state[2]
+    state[2] += 0.05 * state[3]
+    obs[0], obs[1], obs[2], obs[3] = state[0], state[1], 5.0 * state[2], 5.0 * state[3]
+    return 1.0, abs(state[0]) > 1.0 or abs(state[2]) > 0.4
+
+
 def _box(n: int, size: float = np.inf) -> spaces.Box:
     return spaces.Box(-size, size, (n,), np.float32)
 
@@ -161,4 +287,24 @@ Tracker = native_env(
 Maze = native_env(
     "Maze-v0", maze_step, maze_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
     max_episode_steps=80,
+)  # fmt: skip
+Cards = native_env(
+    "Cards-v0", cards_step, cards_reset, observation_space=_box(2), action_space=spaces.Discrete(2), n_state=2,
+    max_episode_steps=20,
+)  # fmt: skip
+Ice = native_env(
+    "Ice-v0", ice_step, ice_reset, observation_space=_box(2), action_space=spaces.Discrete(4), n_state=2,
+    max_episode_steps=60,
+)  # fmt: skip
+Chase = native_env(
+    "Chase-v0", chase_step, chase_reset, observation_space=_box(5), action_space=_box(1, 1.0), n_state=6,
+    max_episode_steps=150,
+)  # fmt: skip
+Stock = native_env(
+    "Stock-v0", stock_step, stock_reset, observation_space=_box(4), action_space=_box(1, 1.0), n_state=3,
+    max_episode_steps=100,
+)  # fmt: skip
+Hover = native_env(
+    "Hover-v0", hover_step, hover_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
+    max_episode_steps=400,
 )  # fmt: skip

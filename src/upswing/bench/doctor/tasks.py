@@ -15,7 +15,7 @@ from upswing.presets import PRESETS
 TUNING, REPORTING = "tuning", "reporting"
 """Thresholds may be tuned on the first half of tasks and fault families, and are judged on the second alone."""
 
-LATEST = 4
+LATEST = 5
 """Tasks and faults come in rounds. The latest makes the reporting half: nothing of it was looked at before the doctor was
 finished. Whoever looks at its verdicts to mend the doctor adds a round of new tasks and new faults, and reports on that."""
 
@@ -206,6 +206,63 @@ TASKS: dict[str, Task] = {
             compiled=True,
             faults=(4,),
             few=(1, 2, 3),
+        ),
+        Task(
+            "Cards", 5, -0.15,
+            {
+                "total_timesteps": 100_000, "n_envs": 16, "n_steps": 64, "batch_size": 256, "n_epochs": 6,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Cards",
+            compiled=True,
+            faults=(5,),
+            few=(1, 2, 3, 4),
+        ),
+        Task(
+            "Ice", 5, 0.3,
+            {
+                "total_timesteps": 150_000, "n_envs": 16, "n_steps": 64, "batch_size": 256, "n_epochs": 8,
+                "gamma": 0.95, "learning_rate": 1e-3, "ent_coef": 0.005,
+            },
+            env=f"{small_worlds.HERE}:Ice",
+            compiled=True,
+            faults=(5,),
+            few=(1, 2, 3, 4),
+        ),
+        Task(
+            "Chase", 5, 0.3,
+            {
+                "total_timesteps": 250_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
+                "gamma": 0.98, "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Chase",
+            continuous=True,
+            compiled=True,
+            faults=(5,),
+            few=(1, 2, 3, 4),
+        ),
+        Task(
+            "Stock", 5, 50.0,
+            {
+                "total_timesteps": 200_000, "n_envs": 8, "n_steps": 256, "batch_size": 256, "gamma": 0.9,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Stock",
+            continuous=True,
+            compiled=True,
+            faults=(5,),
+            few=(1, 2, 3, 4),
+        ),
+        Task(
+            "Hover", 5, 250.0,
+            {
+                "total_timesteps": 300_000, "n_envs": 8, "n_steps": 256, "batch_size": 256, "n_epochs": 8,
+                "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Hover",
+            compiled=True,
+            faults=(5,),
+            few=(1, 2, 3, 4),
         ),
     )
 }  # fmt: skip

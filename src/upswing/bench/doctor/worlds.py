@@ -216,6 +216,69 @@ class ShiftedRewards(World):
         return rewards + self.by
 
 
+class ConstantRewards(World):
+    """Every reward is 1, whatever happened."""
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return np.ones_like(rewards)
+
+
+class SwappedRewards(World):
+    """Each environment is given another one's reward."""
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return np.roll(rewards, 1)
+
+
+class RewardsAtEnd(World):
+    """All rewards of an episode come with its last step."""
+
+    def __init__(self, env: VectorEnv):
+        super().__init__(env)
+        self.saved = np.zeros(env.n_envs)
+
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        self.saved += step.rewards
+        ended = step.terminated | step.truncated
+        handed_out = np.where(ended, self.saved, 0.0)
+        self.saved[ended] = 0.0
+        return step._replace(rewards=handed_out.astype(np.float32))
+
+
+class WeakActions(World):
+    """Actions have a fraction of their effect."""
+
+    def __init__(self, env: VectorEnv, factor: float):
+        super().__init__(env)
+        self.factor = factor
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        return actions * self.factor
+
+
+class ShuffledFeatures(World):
+    """The features of an observation come in another order at every step."""
+
+    def observed(self, obs: np.ndarray) -> np.ndarray:
+        return self.rng.permuted(obs, axis=-1)
+
+
+class FrozenObservations(World):
+    """What is seen during an episode is what was seen at its beginning."""
+
+    def reset(self, seeds: list[int] | None = None) -> Observation:
+        self.first = np.array(super().reset(seeds))
+        return self.first.copy()
+
+    def step(self, actions: np.ndarray) -> Step:
+        step = super().step(actions)
+        ended = step.terminated | step.truncated
+        final = None if step.final_obs is None else self.first[ended]
+        self.first[ended] = np.asarray(step.obs)[ended]
+        return step._replace(obs=self.first.copy(), final_obs=final)
+
+
 class SlowWorld(World):
     """Every step waits."""
 

@@ -125,15 +125,23 @@ def value_bias(case: Case) -> Outcome:
     value = case.value_at(tag, stretch)
     lasting = (lasting_bias(case) or 0.0) > limit("V03.bias") or abs(value) > limit("V03.gross") * limit("V03.bias")
     gross = case.stuck and lasting and not capped(case)
+    untrained = _blind(case) and (lasting_bias(case) or 0.0) > limit("V03.bias")
     return found(
         case,
         "V03",
-        WARN if case.failed or gross else INFO,
+        WARN if case.failed or gross or untrained else INFO,
         abs(value) / limit("V03.bias"),
         [measured(case, tag, "V03.bias", ">", stretch)],
         stretch,
+        demotable=not untrained,
         bias=value,
     )
+
+
+def _blind(case: Case) -> bool:
+    """Whether the critic explains little of what varies in the second half: beside a constant error, it learned nothing."""
+    explained = np.where(meaningful(case), case.series.column(EV), np.nan)[case.n // 2 :]
+    return bool(median(explained) < limit("V01.low"))
 
 
 def value_scale(case: Case) -> Outcome:
@@ -298,11 +306,12 @@ def plasticity(case: Case) -> Outcome:
     return found(
         case,
         "O03",
-        WARN if case.failed else INFO,
+        WARN if case.failed or value >= limit("O03.gross") else INFO,
         value / limit("O03.share"),
         [measured(case, tag, "O03.share", ">", stretch)],
         stretch,
         share=value,
+        demotable=value < limit("O03.gross"),
     )
 
 

@@ -207,6 +207,10 @@ def horizon(case: Case) -> Outcome:
             gamma=gamma,
             reach=reach,
         )
+    cut = median(case.series.column("rollout/truncated_fraction"))
+    if gamma > limit("T02.endless") and cut > limit("T02.cut"):
+        evidence = [Evidence("gamma", gamma, ">", limit("T02.endless"), origin("T02.endless"))]
+        return found(case, "T02", WARN, 2.0, evidence, variant="endless", gamma=gamma, cut=cut)
     if n_steps is not None and lam is not None:
         seen = 1.0 - (gamma * lam) ** n_steps
         if seen < limit("T02.seen") and (length is None or length > n_steps):

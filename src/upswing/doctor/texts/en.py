@@ -217,6 +217,7 @@ RULES = {
             "short": "The discount looks about {reach:.0f} steps ahead, episodes last {length:.0f}, and the return fails: rewards may come too late to be seen.",
             "lambda": "gae_lambda {lam:g} trusts the critic almost alone, and the return fails: its errors become the policy's.",
             "far": "The discount looks {reach:,.0f} steps ahead, far beyond the {length:.0f} steps of an episode: values are large and slow to learn.",
+            "endless": "gamma {gamma:g} never forgets, and {cut:.0%} of the episodes are only cut off, not over: the sum that the critic is to foresee has no end.",
         },
         "Rewards follow their actions at once: a dense reward. Then a longer horizon learns no better.",
         "The learner looks far enough ahead.",
