@@ -101,7 +101,7 @@ def noisy_plateau(case: Case) -> Outcome:
 
 
 def odd_setting(case: Case) -> Outcome:
-    """S04: a setting several times beyond the range that published recipes keep to."""
+    """S04: a setting several times beyond the range that recipes keep to."""
     factor, beyond, seen = limit("S04.factor"), [], False
     for name in ODD_SETTINGS:
         value, (low, high) = _number(case, name), WORDS[name].sane or (0.0, np.inf)

@@ -260,11 +260,11 @@ RULES = {
     "S04": RuleText(
         "A setting far from usual",
         {
-            "low": "{name} is {value:.3g}, far below what published recipes have: {low:g} to {high:g}.",
-            "high": "{name} is {value:.3g}, far above what published recipes have: {low:g} to {high:g}.",
+            "low": "{name} is {value:.3g}, far below its usual range of {low:g} to {high:g}.",
+            "high": "{name} is {value:.3g}, far above its usual range of {low:g} to {high:g}.",
         },
         "The same run with a usual value ends with the same return.",
-        "Every setting lies near what published recipes have.",
+        "Every setting lies near its usual range.",
     ),
     "S05": RuleText(
         "Too few evaluations",

@@ -236,11 +236,11 @@ RULES = {
     "S04": RuleText(
         "设置远离常用范围",
         {
-            "low": "{name} 为 {value:.3g}，远低于已发表配方的 {low:g} 到 {high:g}。",
-            "high": "{name} 为 {value:.3g}，远高于已发表配方的 {low:g} 到 {high:g}。",
+            "low": "{name} 为 {value:.3g}，远低于常用范围 {low:g} 到 {high:g}。",
+            "high": "{name} 为 {value:.3g}，远高于常用范围 {low:g} 到 {high:g}。",
         },
         "换成常用值后，最终回报没有变化。",
-        "每项设置都接近已发表配方的取值。",
+        "每项设置都接近常用范围。",
     ),
     "S05": RuleText(
         "评估太少",
