@@ -171,8 +171,8 @@ def test_halves_are_apart_and_known_causes_are_meant():
     assert len({run.name for run in runs}) == len(runs)
     assert not [run for run in runs if run.task.half == TUNING and run.fault and run.fault.half == REPORTING]
     assert len({run.env for run in runs}) >= 8
-    mixed = Run("Hover", "gamma_low=0.5", 0)
-    assert (mixed.half, Run("Hover", "rewards_swapped=all", 0).half) == ("mixed", REPORTING)
+    mixed = Run("Farm", "gamma_low=0.5", 0)
+    assert (mixed.half, Run("Farm", "clip_tiny=1e-4", 0).half) == ("mixed", REPORTING)
     assert {Run("Acrobot-v1", "lr_low=/30", 0).half, Run("CartPole-v1", "recipe", 0).half} == {TUNING}
 
 
@@ -277,12 +277,16 @@ def test_actions_that_are_ignored_late_or_weak():
     assert (worlds.IgnoredActions(_pendulum(), 0.0).acted(np.full((2, 1), 9.0)) == 9.0).all()
     late = worlds.LateActions(_pendulum(), 2)
     assert [int(late.acted(np.array([[k], [k]]))[0, 0]) for k in range(5)] == [0, 0, 0, 1, 2]
+    held = worlds.HeldActions(_pendulum(), 2)
+    assert [int(held.acted(np.array([[k], [k]]))[0, 0]) for k in range(5)] == [0, 0, 2, 2, 4]
     assert worlds.WeakActions(_pendulum(), 0.05).acted(np.array([[1.0], [2.0]])).tolist() == [[0.05], [0.1]]
 
 
 def test_rewards_that_say_nothing_come_last_or_go_to_a_neighbour():
     true = np.array([1.0, 2.0])
     assert worlds.ConstantRewards(_pendulum()).rewarded(true).tolist() == [1.0, 1.0]
+    noisy = worlds.NoisyRewards(_pendulum(), 10.0)
+    assert 5.0 < np.std([noisy.rewarded(true) - true for _ in range(200)]) < 15.0
     assert worlds.SwappedRewards(_pendulum()).rewarded(true).tolist() == [2.0, 1.0]
     plain, last = _steps(worlds.World(_pendulum()), 201), _steps(worlds.RewardsAtEnd(_pendulum()), 201)
     assert all((step.rewards == 0.0).all() for step in (*last[:199], last[200]))
@@ -294,6 +298,7 @@ def test_observations_in_another_order_or_of_the_beginning():
     plain, mixed = _steps(worlds.World(_pendulum()), 5), _steps(worlds.ShuffledFeatures(_pendulum()), 5)
     assert all((np.sort(a.obs) == np.sort(b.obs)).all() for a, b in zip(plain, mixed, strict=True))
     assert any((a.obs != b.obs).any() for a, b in zip(plain, mixed, strict=True))
+    assert np.abs(_steps(worlds.CutObservations(_pendulum(), 0.1), 1)[0].obs).max() == np.float32(0.1)
     frozen = worlds.FrozenObservations(_pendulum())
     first, action = frozen.reset([1, 2]), np.full((2, 1), 0.5, np.float32)
     steps = [frozen.step(action) for _ in range(201)]
@@ -360,7 +365,7 @@ def test_stale_data_are_the_rollout_before():
 
 @pytest.mark.parametrize(
     ("name", "n_actions"),
-    [("Catch", 3), ("Lander", 4), ("Maze", 4), ("Cards", 2), ("Ice", 4), ("Hover", 4), ("Swingup", 0), ("Tracker", 0),
+    [("Catch", 3), ("Lander", 4), ("Maze", 4), ("Cards", 2), ("Ice", 4), ("Hover", 4), ("Ferry", 5), ("Farm", 3), ("Servo", 0), ("Swingup", 0), ("Tracker", 0),
      ("Chase", 0), ("Stock", 0)],
 )  # fmt: skip
 def test_the_small_worlds_end_within_their_limit_and_stay_finite(name, n_actions):

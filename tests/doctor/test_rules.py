@@ -352,6 +352,22 @@ def test_S04_is_a_remark_where_the_task_is_solved():
     assert diagnose(healthy(settings={"adam_eps": 1.0})).exit_code == 10
 
 
+def test_ends_that_were_bootstrapped_at_first_count_though_the_policy_learned_to_avoid_them():
+    settings = {"bootstrap_terminations": True}
+    avoided = healthy(settings=settings, truncated_fraction=np.linspace(0.0, 1.0, 120), **flat())
+    assert ask("T01", avoided).variant == "bootstrapped"
+    never = healthy(settings=settings, truncated_fraction=0.95, **flat())
+    assert not isinstance(ask("T01", never), Finding) or ask("T01", never).variant != "bootstrapped"
+
+
+def test_targets_beyond_ends_are_judged_only_where_each_step_pays_alike():
+    from upswing.doctor.likelihoods import even
+
+    paid = healthy(episodes=episodes(np.full(50, 100.0), np.full(50, 100.0)))
+    goal = healthy(episodes=episodes(np.linspace(-1.0, 1.0, 50), np.full(50, 20.0)))
+    assert even(make_case(paid)) and not even(make_case(goal))
+
+
 def test_T02_calls_a_sum_without_end_a_fault():
     endless = {"settings": {"gamma": 1.0}, "truncated_fraction": 1.0}
     answer = ask("T02", healthy(**endless))
@@ -369,10 +385,13 @@ def test_what_no_recipe_has_is_excused_by_a_solved_task_alone():
 
 
 def test_a_critic_that_learned_nothing_is_a_fault_though_the_return_rises():
-    blind = {"explained_variance": -0.2, "value_bias": 1.5}
+    blind = {"explained_variance": 0.1, "value_bias": 1.5}
     assert [card.code for card in diagnose(healthy(**blind)).grave] == ["V03"]
     assert diagnose(healthy(explained_variance=0.8, value_bias=1.5)).exit_code == 0
     assert diagnose(healthy(**blind, environment={"reward_threshold": 150.0})).exit_code == 0
+    worse_than_a_constant = {"explained_variance": -0.2} | plateau()
+    assert [card.code for card in diagnose(healthy(**worse_than_a_constant)).grave] == ["V01"]
+    assert diagnose(healthy(explained_variance=0.1, **plateau())).exit_code == 0
 
 
 def test_a_network_of_dead_units_is_a_fault_though_the_return_rises():

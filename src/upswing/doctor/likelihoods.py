@@ -16,7 +16,7 @@ from upswing.doctor.returns import FALLEN, FLAT, UNKNOWN
 from upswing.doctor.rules.policy import adaptive_parts, clip_scale, limit_acted, target_kl
 from upswing.doctor.rules.setup import dead_share
 from upswing.doctor.rules.value import lasting_bias, meaningful, target_variance
-from upswing.doctor.rules.world import ends_together, episode_length
+from upswing.doctor.rules.world import ended_at_most, ends_together, episode_length
 from upswing.doctor.shape import budget, mean_rate, shape_of
 from upswing.doctor.stats import jitter, median
 from upswing.doctor.thresholds import limit
@@ -276,14 +276,23 @@ def aimless(case: Case) -> bool:
 
 def ends_bootstrapped(case: Case) -> float | None:
     """The switch; or targets as large as if episodes that fail after a few steps went on for ever."""
-    cut = case.series.column("rollout/truncated_fraction")
     by_flag = flag("bootstrap_terminations", True)(case)
-    if by_flag == 0.97 and median(cut) > 0.8:
-        by_flag = 0.2  # hardly anything ends but by the time limit
+    if by_flag == 0.97 and ended_at_most(case) < 0.2:
+        by_flag = 0.2  # hardly anything ever ended but by the time limit
     beyond = beyond_ends(case)
     return (
         by_flag if beyond is None or by_flag == 0.97 else along(beyond, (0.1, 0.03), (0.3, 0.3), (0.5, 0.9), log=False)
     )
+
+
+def even(case: Case) -> bool:
+    """Whether each step pays about the same, as far as episodes tell: their returns are then as their lengths."""
+    episodes = case.series.episodes
+    if episodes is None or len(episodes.returns) < 20:
+        return True
+    each = episodes.returns / np.maximum(episodes.lengths, 1)
+    each = each[np.isfinite(each)]
+    return bool(np.median(np.abs(each - np.median(each))) <= 0.3 * abs(np.median(each)))
 
 
 def beyond_ends(case: Case) -> float | None:
@@ -293,7 +302,7 @@ def beyond_ends(case: Case) -> float | None:
     geometric series, averaged over where in the episode a step lies. Without ends it is r / (1 - γ).
     """
     gamma, series = case.series.setting("gamma"), case.series
-    if not gamma or not 0.0 < gamma < 1.0 or series.setting("normalize_reward") is not False:
+    if not gamma or not 0.0 < gamma < 1.0 or series.setting("normalize_reward") is not False or not even(case):
         return None
     target, reward, length = (
         series.column(tag)[case.n // 2 :] for tag in ("train/return_mean", "rollout/reward_mean", "rollout/ep_len_mean")

@@ -250,6 +250,13 @@ FAULTS: tuple[Fault, ...] = (
     *_family("obs_shuffled", 5, "out_of_step", {"features": _world(worlds.ShuffledFeatures)}),
     *_family("obs_frozen", 5, "out_of_step action_ignored", {"first": _world(worlds.FrozenObservations)}),
     *_family("values_swapped", 5, "out_of_step critic_untrained", {"all": {"program": programs.SwappedValues}}),
+    # the sixth round
+    *_family("clip_tiny", 6, "clip_small", {"1e-4": {"settings": _given(clip_range=1e-4)}}),
+    *_family("rewards_noisy", 6, "reward_outliers reward_large out_of_step", {
+        "10": _world(worlds.NoisyRewards, size=10.0),
+    }),
+    *_family("actions_held", 6, "action_ignored out_of_step", {"4": _world(worlds.HeldActions, steps=4)}),
+    *_family("obs_cut", 6, "obs_scale out_of_step", {"0.1": _world(worlds.CutObservations, at=0.1)}),
 )  # fmt: skip
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

@@ -264,6 +264,70 @@ def hover_step(state, action, obs, parameters, rng):
     return 1.0, abs(state[0]) > 1.0 or abs(state[2]) > 0.4
 
 
+def servo_reset(state, obs, parameters, rng):
+    """A shaft at rest, and where it should turn to."""
+    state[0], state[1], state[2] = uniform(rng, -1.0, 1.0), 0.0, uniform(rng, -1.0, 1.0)
+    obs[0], obs[1], obs[2] = state[0], state[1], state[2] - state[0]
+
+
+def servo_step(state, action, obs, parameters, rng):
+    """Turn it by a motor with inertia and friction, which wears; the target leaps now and then."""
+    state[1] = 0.85 * state[1] + 0.06 * action[0]
+    state[0] += state[1]
+    if uniform(rng, 0.0, 1.0) < 0.03:
+        state[2] = uniform(rng, -1.0, 1.0)
+    obs[0], obs[1], obs[2] = state[0], 5.0 * state[1], state[2] - state[0]
+    return -abs(state[2] - state[0]) - 0.05 * action[0] * action[0], False
+
+
+def ferry_reset(state, obs, parameters, rng):
+    """A boat on a river, far from its dock."""
+    state[0], state[1] = uniform(rng, -2.0, 2.0), uniform(rng, -2.5, -1.5)
+    state[2], state[3] = 0.0, 0.0
+    obs[0], obs[1], obs[2], obs[3] = 0.4 * state[0], 0.4 * state[1], 5.0 * state[2], 5.0 * state[3]
+
+
+def ferry_step(state, action, obs, parameters, rng):
+    """Drift, or push one way; the current pulls. -0.03 a step, 5 at the dock if slow enough, -5 outside."""
+    if action[0] == 1.0:
+        state[2] += 0.03
+    elif action[0] == 2.0:
+        state[2] -= 0.03
+    elif action[0] == 3.0:
+        state[3] += 0.03
+    elif action[0] == 4.0:
+        state[3] -= 0.03
+    state[2], state[3] = 0.95 * state[2] + 0.004, 0.95 * state[3]
+    state[0] += state[2]
+    state[1] += state[3]
+    obs[0], obs[1], obs[2], obs[3] = 0.4 * state[0], 0.4 * state[1], 5.0 * state[2], 5.0 * state[3]
+    if abs(state[0]) > 3.0 or abs(state[1]) > 3.0:
+        return -5.0, True
+    if math.hypot(state[0], state[1] - 2.0) < 0.4 and math.hypot(state[2], state[3]) < 0.3:
+        return 5.0, True
+    return -0.03, False
+
+
+def farm_reset(state, obs, parameters, rng):
+    """A field with some crop."""
+    state[0], state[1] = uniform(rng, 0.3, 0.6), 0.5
+    obs[0], obs[1] = 2.0 * state[0] - 1.0, 2.0 * state[1] - 1.0
+
+
+def farm_step(state, action, obs, parameters, rng):
+    """Wait, harvest half, or feed the soil for 0.1; crops grow logistically with the soil and the weather. An empty field ends it."""
+    reward = 0.0
+    if action[0] == 1.0:
+        reward = 0.5 * state[0]
+        state[0] *= 0.5
+    elif action[0] == 2.0:
+        reward, state[1] = -0.1, min(1.0, state[1] + 0.3)
+    state[1] *= 0.97
+    state[0] += (0.1 + 0.3 * state[1]) * uniform(rng, 0.5, 1.5) * state[0] * (1.0 - state[0])
+    obs[0], obs[1] = 2.0 * state[0] - 1.0, 2.0 * state[1] - 1.0
+    return reward, state[0] < 0.05
+
+
 def _box(n: int, size: float = np.inf) -> spaces.Box:
     return spaces.Box(-size, size, (n,), np.float32)
 
@@ -307,4 +371,16 @@ Stock = native_env(
 Hover = native_env(
     "Hover-v0", hover_step, hover_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
     max_episode_steps=400,
+)  # fmt: skip
+Servo = native_env(
+    "Servo-v0", servo_step, servo_reset, observation_space=_box(3), action_space=_box(1, 1.0), n_state=3,
+    max_episode_steps=120,
+)  # fmt: skip
+Ferry = native_env(
+    "Ferry-v0", ferry_step, ferry_reset, observation_space=_box(4), action_space=spaces.Discrete(5), n_state=4,
+    max_episode_steps=200,
+)  # fmt: skip
+Farm = native_env(
+    "Farm-v0", farm_step, farm_reset, observation_space=_box(2), action_space=spaces.Discrete(3), n_state=2,
+    max_episode_steps=100,
 )  # fmt: skip

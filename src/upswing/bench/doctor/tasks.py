@@ -15,7 +15,7 @@ from upswing.presets import PRESETS
 TUNING, REPORTING = "tuning", "reporting"
 """Thresholds may be tuned on the first half of tasks and fault families, and are judged on the second alone."""
 
-LATEST = 5
+LATEST = 6
 """Tasks and faults come in rounds. The latest makes the reporting half: nothing of it was looked at before the doctor was
 finished. Whoever looks at its verdicts to mend the doctor adds a round of new tasks and new faults, and reports on that."""
 
@@ -263,6 +263,40 @@ TASKS: dict[str, Task] = {
             compiled=True,
             faults=(5,),
             few=(1, 2, 3, 4),
+        ),
+        Task(
+            "Servo", 6, -30.0,
+            {
+                "total_timesteps": 120_000, "n_envs": 8, "n_steps": 120, "batch_size": 240, "n_epochs": 8,
+                "gamma": 0.95, "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Servo",
+            continuous=True,
+            compiled=True,
+            faults=(6,),
+            few=(1, 2, 3, 4, 5),
+        ),
+        Task(
+            "Ferry", 6, 3.0,
+            {
+                "total_timesteps": 200_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
+                "learning_rate": 1e-3, "ent_coef": 0.01,
+            },
+            env=f"{small_worlds.HERE}:Ferry",
+            compiled=True,
+            faults=(6,),
+            few=(1, 2, 3, 4, 5),
+        ),
+        Task(
+            "Farm", 6, 6.0,
+            {
+                "total_timesteps": 150_000, "n_envs": 16, "n_steps": 100, "batch_size": 400, "n_epochs": 8,
+                "gamma": 0.97, "learning_rate": 1e-3,
+            },
+            env=f"{small_worlds.HERE}:Farm",
+            compiled=True,
+            faults=(6,),
+            few=(1, 2, 3, 4, 5),
         ),
     )
 }  # fmt: skip

@@ -279,6 +279,43 @@ class FrozenObservations(World):
         return step._replace(obs=self.first.copy(), final_obs=final)
 
 
+class NoisyRewards(World):
+    """Every reward with noise on top."""
+
+    def __init__(self, env: VectorEnv, size: float):
+        super().__init__(env)
+        self.size = size
+
+    def rewarded(self, rewards: np.ndarray) -> np.ndarray:
+        return rewards + self.rng.normal(0.0, self.size, self.n_envs)
+
+
+class HeldActions(World):
+    """An action is held for several steps, whatever is chosen meanwhile."""
+
+    def __init__(self, env: VectorEnv, steps: int):
+        super().__init__(env)
+        self.steps, self.taken = steps, 0
+        self.held: np.ndarray = np.empty(0)
+
+    def acted(self, actions: np.ndarray) -> np.ndarray:
+        if self.taken % self.steps == 0:
+            self.held = np.array(actions)
+        self.taken += 1
+        return self.held
+
+
+class CutObservations(World):
+    """Features are cut off at a bound far inside their range."""
+
+    def __init__(self, env: VectorEnv, at: float):
+        super().__init__(env)
+        self.at = at
+
+    def observed(self, obs: np.ndarray) -> np.ndarray:
+        return np.clip(obs, -self.at, self.at)
+
+
 class SlowWorld(World):
     """Every step waits."""
 

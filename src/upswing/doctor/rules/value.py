@@ -73,6 +73,7 @@ def ev_bad(case: Case) -> Outcome:
             [measured(case, EV, name, "<", stretch)],
             stretch,
             variant,
+            demotable=variant == "low" or capped(case),
             ev=value,
         )
     return Passed("V01", (measured(case, EV, "V01.low", ">"),))

@@ -126,8 +126,7 @@ def observation_scale(case: Case) -> Outcome:
 def truncation(case: Case) -> Outcome:
     """T01: time limits pass for real ends, or real ends for time limits."""
     if case.series.setting("bootstrap_terminations") is True and case.series.source.name != "maniskill":
-        cut = case.series.column("rollout/truncated_fraction")
-        ended = 1.0 - median(cut) if np.isfinite(cut).any() else float("nan")
+        ended = ended_at_most(case)
         if not ended < 0.2:
             severity = WARN if case.failed else INFO
             evidence = [Evidence("bootstrap_terminations", 1.0, "=", None, "setting")]
@@ -172,6 +171,14 @@ def truncation(case: Case) -> Outcome:
         share=share,
         length=length,
     )
+
+
+def ended_at_most(case: Case) -> float:
+    """The share of episodes that really ended, in the quarter of the run where most did: what the policy then learns to
+    avoid ends no more. NaN where it was not logged."""
+    cut = case.series.column("rollout/truncated_fraction")
+    quarters = [median(part) for part in np.array_split(cut, 4) if np.isfinite(part).any()]
+    return 1.0 - min(quarters) if quarters else float("nan")
 
 
 def _share_at_limit(case: Case) -> tuple[float, int] | None:
