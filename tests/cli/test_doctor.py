@@ -70,6 +70,15 @@ def test_settings_and_silenced_rules(upswing):
     assert {"P07", "R02"}.isdisjoint({finding["code"] for finding in told})
 
 
+def test_a_reference_is_a_run_or_a_return(upswing, tmp_path):
+    assert upswing("doctor", LEARNS, "--reference", "1e6").code == 10
+    assert upswing("doctor", LEARNS, "--reference", LEARNS).code == 0
+    beside = json.loads(upswing("doctor", TOO_FAST, "--reference", LEARNS, "--json").out)
+    assert beside["findings"][0]["causes"][0]["cause"] == "lr_high"
+    missing = upswing("doctor", LEARNS, "--reference", tmp_path / "nothing")
+    assert missing.code == 1 and missing.err.count("\n") == 1
+
+
 def test_a_plan_of_the_users_own_case(upswing):
     said = upswing(
         "plan", "PushCube-v1", "--num-envs", 2048, "--num_steps", 50, "--num-minibatches", 32, "--update-epochs", 4,

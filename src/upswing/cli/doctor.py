@@ -69,6 +69,7 @@ def _doctor(
     given: tuple[str, ...],
     config_file: str | None,
     ignore: tuple[str, ...],
+    reference: str | None,
     benchmark: bool,
     quick: bool,
     judge_only: bool,
@@ -82,7 +83,7 @@ def _doctor(
     file: of Upswing, Stable-Baselines3, CleanRL, ManiSkill or RSL-RL; or any CSV file, with --map.
     """
     if benchmark:
-        judging = bool(path or html or columns or given or config_file or ignore or full)
+        judging = bool(path or html or columns or given or config_file or ignore or full or reference)
         return _benchmark(judging, as_json, quick, judge_only, work, output, figures)
     if quick or judge_only or work or output or figures:
         raise ConfigError(
@@ -96,7 +97,13 @@ def _doctor(
     if mapping and not where.lower().endswith(".csv"):
         raise ConfigError(f"--map is for CSV files, and {where} is none: leave it out.")
     try:
-        diagnosis = diagnose(where, mapping=mapping, settings=settings(given, config_file), suppress=codes(ignore))
+        diagnosis = diagnose(
+            where,
+            mapping=mapping,
+            settings=settings(given, config_file),
+            suppress=codes(ignore),
+            reference=_reference(reference),
+        )
     except StorageError as error:
         raise UserError(str(error)) from None
     if html is not None:
@@ -113,6 +120,16 @@ def _doctor(
 
         print_diagnosis(diagnosis, Console(highlight=False), chosen, full)
     return diagnosis.exit_code
+
+
+def _reference(given: str | None) -> str | float | None:
+    """A number as a return, anything else as a run's path."""
+    if given is None:
+        return None
+    try:
+        return float(given)
+    except ValueError:
+        return find_run(given)
 
 
 def _benchmark(
@@ -202,6 +219,11 @@ doctor = click.RichCommand(
             ["--config", "config_file"],
             metavar="FILE",
             help="Settings that the log does not tell, from a TOML or JSON file.",
+        ),
+        click.RichOption(
+            ["--reference"],
+            metavar="RUN|RETURN",
+            help="A run of the same task that went well, or a return that is known to be reachable.",
         ),
         click.RichOption(["--ignore"], multiple=True, metavar="CODE,…", help="Do not ask these rules."),
         click.RichOption(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from upswing.doctor.reference import Reference
 from upswing.doctor.returns import FALLEN, FLAT, PLATEAU, RISING, UNKNOWN, Returns, returns_of
 from upswing.doctor.series import LAST_MINIBATCH, Series
 from upswing.doctor.shape import budget
@@ -35,6 +37,7 @@ class Case:
     returns: Returns
     active: Mapping[str, str] = field(default_factory=dict)  # codes in force and their severity: they clear later
     live: bool = False  # the run goes on
+    reference: Reference | None = None  # what it is compared with
 
     @property
     def n(self) -> int:
@@ -131,12 +134,19 @@ class Case:
         return self.returns.state in (FLAT, PLATEAU, FALLEN) and not self.returns.solved
 
     @property
+    def least_share(self) -> float:
+        """The share of what is known to be reachable below which a run is far from it: most of it, where a reference says so."""
+        if self.reference is not None:
+            return limit("R01.share_of_reference")
+        return limit("rising_share" if self.rising else "R01.share_of_goal")
+
+    @property
     def failed(self) -> bool:
         """Whether the return never rose, has fallen, or ends far from what is known to be reachable."""
         if self.returns.solved or self.done < limit("live_share"):
             return False
         share = self.returns.share_of_goal
-        far = share is not None and share < limit("rising_share" if self.rising else "R01.share_of_goal")
+        far = share is not None and share < self.least_share
         return self.returns.state in (FLAT, FALLEN) or (self.returns.state != UNKNOWN and not self.live and far)
 
     @cached_property
@@ -167,6 +177,14 @@ class Case:
         return False if entropy.min() < -1e-6 else None
 
 
-def make_case(series: Series, active: Mapping[str, str] | None = None, live: bool = False) -> Case:
-    """The case that `series` makes."""
-    return Case(series, returns_of(series), active or {}, live)
+def make_case(
+    series: Series,
+    active: Mapping[str, str] | None = None,
+    live: bool = False,
+    reference: Reference | None = None,
+) -> Case:
+    """The case that `series` makes, beside a `reference` where there is one."""
+    if reference is not None:
+        known = {**series.environment, "reward_threshold": reference.reached}
+        series = dataclasses.replace(series, environment=known)
+    return Case(series, returns_of(series), active or {}, live, reference)

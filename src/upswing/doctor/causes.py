@@ -12,6 +12,7 @@ from upswing.doctor import likelihoods as by
 from upswing.doctor import remedies
 from upswing.doctor.case import Case
 from upswing.doctor.findings import Change
+from upswing.doctor.reference import same_settings
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ def _out_of_step(case: Case) -> float | None:
     """Updates of a healthy size that lead nowhere or the wrong way, with nothing else to blame; or returns that nothing
     foretells."""
     blind = 0.7 * by.blindness(case) if case.stuck else 0.3 * by.blindness(case)
+    if same_settings(case.reference, case.series.config):
+        return 0.8  # what went well with the same settings now does not
     if not by.backwards(case) and (not by.aimless(case) or not by.small_steps(case)):
         return max(blind, 0.05)
     others = [cause.plausible(case) or 0.0 for name, cause in CAUSES.items() if cause.by_setting or name in _BY_FIGURE]

@@ -29,6 +29,7 @@ from upswing.doctor.findings import (
 from upswing.doctor.grouping import make_cards, odd_settings
 from upswing.doctor.measured import often_wrong
 from upswing.doctor.readers import read_series
+from upswing.doctor.reference import reference_of
 from upswing.doctor.returns import PLATEAU, RISING
 from upswing.doctor.rules import BY_CODE, RULES, Rule
 from upswing.doctor.rules.exploration import NEEDLESS
@@ -87,17 +88,20 @@ def diagnose(
     active: Mapping[str, str] | None = None,
     live: bool = False,
     remarks_only: Collection[str] | None = None,
+    reference: str | Path | float | None = None,
 ) -> Diagnosis:
     """The diagnosis of `run`, a path (see `read_series`) or a Series.
 
     `settings` complete what the log tells of its configuration, `suppress` silences codes, `active` are codes already in
     force, which clear later than they fire. Rules in `remarks_only` never warn: by default those that were measured to
-    be wrong too often. Raises UserError where nothing can be read.
+    be wrong too often. `reference` is a run that went well, or a return known to be reachable. Raises UserError where
+    nothing can be read.
     """
     series = run if isinstance(run, Series) else read_series(run, mapping, settings)
     known = completed(series.environment, series.setting("env"), series.setting("env_kwargs"))
     series = dataclasses.replace(series, environment=known)
-    case = make_case(series, active, live)
+    known_good = read_series(reference) if isinstance(reference, str | Path) else reference
+    case = make_case(series, active, live, None if known_good is None else reference_of(known_good))
     early = case.done < limit("live_early")  # the first tenth of a training proves nothing but bugs
     rules = [rule for rule in RULES if rule.family in (BUG, SETUP)] if early else RULES
     return from_outcomes(case, ask(case, rules, suppress), remarks_only)
@@ -170,7 +174,7 @@ def harmless(case: Case, finding: Finding) -> bool:
         return False
     if returns.state == RISING:
         share = returns.share_of_goal
-        return case.live or share is None or share >= limit("rising_share")
+        return case.live or share is None or share >= case.least_share
     kept = returns.best - returns.final <= limit("kept_share") * max(returns.range, 1e-9)
     high = returns.best - returns.start > 10.0 * max(returns.noise, 1e-9)
     return (

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from upswing.doctor.case import Case
 from upswing.doctor.causes import CAUSES, ODD
-from upswing.doctor.findings import BUG, INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Finding, Ranked
+from upswing.doctor.findings import BUG, INFO, OUTCOME, SETUP, SEVERITY, SPEED, Card, Change, Finding, Ranked
+from upswing.doctor.reference import beside
 from upswing.doctor.rules import BY_CODE
 
 UNKNOWN_SETTING = 0.3  # how plausible a cause is on whose setting nothing is known: settings are mostly ordinary
@@ -23,7 +24,13 @@ _FAMILY_LEAD = (1.3, 1.12, 1.06, 1.0)  # a bug comes first, then the environment
 def plausibility(case: Case, cause: str) -> float:
     """How much the run's settings and figures speak for `cause`, 0 to 1."""
     value = CAUSES[cause].plausible(case)
-    return UNKNOWN_SETTING if value is None else value
+    likelihood = UNKNOWN_SETTING if value is None else value
+    return likelihood if case.reference is None else beside(case.reference, likelihood, CAUSES[cause].change(case))[0]
+
+
+def change_for(case: Case, cause: str) -> Change | None:
+    """The exact change against `cause`: to the reference's value, where it has the better one."""
+    return beside(case.reference, 0.0, CAUSES[cause].change(case))[1]
 
 
 def odd_settings(case: Case, finding: Finding) -> list[str]:
@@ -115,7 +122,7 @@ def _ranked(
     shares = [support[cause] / total for cause in ordered]
     top = max(shares[:1], default=0.0) or 1.0  # 0 where nothing speaks for any suspect
     return tuple(
-        Ranked(cause, round(min(0.95, likely[cause] * (share / top) ** 0.5), 2), CAUSES[cause].change(case))
+        Ranked(cause, round(min(0.95, likely[cause] * (share / top) ** 0.5), 2), change_for(case, cause))
         for cause, share in zip(ordered, shares, strict=True)
         if share >= 0.05 * top
     )

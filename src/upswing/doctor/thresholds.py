@@ -111,6 +111,7 @@ TABLE: dict[str, Threshold] = {
     "R01.noise": Threshold(4.0, _CHOSEN),
     "R01.gain": Threshold(0.05, _CHOSEN),
     "R01.share_of_goal": Threshold(0.5, _CALIBRATED),
+    "R01.share_of_reference": Threshold(0.85, _CHOSEN),
     "R02.share": Threshold(0.3, _CHOSEN),
     "R03.gap": Threshold(0.5, _CHOSEN),
     "R04.share": Threshold(0.95, _CHOSEN),

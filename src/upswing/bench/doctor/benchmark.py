@@ -15,7 +15,7 @@ from upswing.bench.doctor.corpus import Run, Size, runs
 from upswing.bench.doctor.evaluate import in_parallel, judge_all
 from upswing.bench.doctor.figures import Headline, Judged, RuleFigures, headline, rule_figures
 from upswing.bench.doctor.tasks import REPORTING, TUNING
-from upswing.bench.doctor.verdicts import Verdict, doctor, first_seen, judges
+from upswing.bench.doctor.verdicts import Verdict, beside_healthy, doctor, first_seen, judges
 from upswing.bench.doctor.work import train_all
 from upswing.cores import usable_cores
 from upswing.doctor.findings import SETUP
@@ -38,7 +38,7 @@ class Results:
     rules: Mapping[str, RuleFigures]  # over all runs, before any rule was made to speak softly
     tuned_soft: frozenset[str]  # rules that the tuning half shows to be wrong too often
     soft: frozenset[str]  # rules that all runs show to be
-    remedied: Remedied  # in the reporting half
+    remedied: Remedied  # on tasks of the reporting half
     remedied_all: Remedied
     seen: Mapping[Run, float | None]  # harmed runs: the share of the run after which the doctor would have warned
     foreign: Mapping[str, rivals.ForeignFigures]  # by judge, on Stable-Baselines3's logs
@@ -70,6 +70,7 @@ def benchmark(
     judged: dict[str, Sequence[Judged]] = {
         "doctor": speaking(tuned_soft),
         "shipped": speaking(wrong_too_often(rules)),
+        "beside": judge_all(outcomes, folder, functools.partial(beside_healthy, remarks_only=tuned_soft), n),
     }
     judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
     harmed = [each for each in judged["doctor"] if each.harmed]
@@ -85,7 +86,7 @@ def benchmark(
         rules,
         tuned_soft,
         wrong_too_often(rules),
-        remedied([each for each in treated if each.run.half == REPORTING], outcomes, after),
+        remedied([each for each in treated if each.run.task.half == REPORTING], outcomes, after),
         remedied(treated, outcomes, after),
         dict(zip((each.run for each in harmed), seen, strict=True)),
         _foreign(folder / "stable-baselines3", tuned, tell, n, train) if foreign else {},

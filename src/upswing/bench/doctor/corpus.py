@@ -36,10 +36,10 @@ class Size:
 
 WHOLE = Size(tuple(TASKS), 2, VARIANTS)
 QUICK = Size(
-    ("CartPole-v1", "PushBlock-v0"),
+    ("CartPole-v1", "Farm"),
     2,
     {"recipe": 6, "adaptive": 1},
-    ("lr_high", "ent_high", "rewards_flipped", "adam_eps"),
+    ("lr_high", "ent_high", "clip_tiny", "rewards_noisy"),
 )
 
 

@@ -22,6 +22,7 @@ from upswing.run.versions import machine, versions
 NAMES = {
     "doctor": "the doctor",
     "shipped": "… with the rules silenced that all runs speak against",
+    "beside": "the doctor, beside a healthy run",
     "bands": "plain bands",
     "zen-rl": "zen-rl 0.1.0",
 }
@@ -91,17 +92,25 @@ _COLUMNS = (
 
 
 def _headline(results: Results) -> str:
-    rows = [_row(NAMES[name], results.figures(name, REPORTING)) for name in results.judged]
-    of = results.figures("doctor", REPORTING)
+    new = table(["judge", *_COLUMNS], [_row(NAMES[name], results.figures(name, REPORTING)) for name in results.judged])
+    rows = [_row(NAMES[name], results.figures(name, HALVES_DIFFER)) for name in results.judged]
+    known = table(["judge", *_COLUMNS[1:]], [[name, *figures] for name, _, *figures in rows])  # healthy runs are above
+    of, of_known = results.figures("doctor", REPORTING), results.figures("doctor", HALVES_DIFFER)
     missing = "" if "zen-rl" in results.judged else "\nzen-rl is not installed here and was not measured.\n"
-    seen = [results.seen[each.run] for each in results.judged["doctor"] if each.harmed and each.run.half == REPORTING]
+    seen = [
+        results.seen[each.run] for each in results.judged["doctor"] if each.harmed and each.run.task.half == REPORTING
+    ]
     found = sorted(part for part in seen if part is not None)
     early = f"{100 * float(np.median(found)):.0f} % of the budget" if found else "–"
     return (
-        "## On tasks and faults that no threshold was tuned on\n\n"
-        f"{of.healthy_runs} healthy runs, {of.recall.n} harmed by a fault, {of.n_harmless} with a fault that did no harm at all. "
-        "Intervals are 95 %, by run.\n\n"
-        + table(["judge", *_COLUMNS], rows)
+        "## On tasks that no threshold was tuned on\n\n"
+        f"New kinds of faults too: {of.healthy_runs} healthy runs, {of.recall.n} harmed by a fault, {of.n_harmless} with a "
+        "fault that did no harm at all. Intervals are 95 %, by run.\n\n"
+        + new
+        + f"\nFaults of kinds that had been seen on other tasks: {of_known.recall.n} harmed runs.\n\n"
+        + known
+        + "\n“Beside a healthy run” is the doctor with `--reference`: the recipe's first training of the same task to compare "
+        "with.\n"
         + missing
         + f"\nThe doctor first warns, asked after every tenth of a harmed run, after {early} (median where it warns at all; "
         f"it does in {len(found)} of {len(seen)}).\n\n"

@@ -62,6 +62,14 @@ def doctor(path: Path, remarks_only: frozenset[str] | None = None) -> Verdict:
     return verdict_of(diagnose(path, remarks_only=remarks_only))
 
 
+def beside_healthy(path: Path, remarks_only: frozenset[str] | None = None) -> Verdict:
+    """The doctor's verdict on the log at `path` where a healthy training of the same task is there to compare with."""
+    env = path.name.partition(".")[0]
+    references = [path.parent / f"{env}.recipe.{seed}" for seed in (0, 1)]
+    known = next((each for each in references if each != path and each.is_dir()), None)
+    return verdict_of(diagnose(path, remarks_only=remarks_only, reference=known))
+
+
 def verdict_of(diagnosis: Diagnosis) -> Verdict:
     """A diagnosis as a verdict."""
     cards = diagnosis.cards

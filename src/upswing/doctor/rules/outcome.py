@@ -51,8 +51,10 @@ def stall(case: Case) -> Outcome:
         share = returns.share_of_goal
         if case.live or share is None:
             return Passed("R01", (Evidence("slope", returns.slope[0] * 1e5, ">", 0.0, "interval"),))
-        evidence = [Evidence("share_of_goal", share, "<", limit("R01.share_of_goal"), origin("R01.share_of_goal"))]
-        return found(case, "R01", INFO, 1.0, evidence, variant="rising", **values)
+        least = _least_share(case)
+        evidence = [Evidence("share_of_goal", share, "<", limit(least), origin(least))]
+        short = case.reference is not None and share < limit(least)
+        return found(case, "R01", WARN if short else INFO, 1.0, evidence, variant="rising", **values)
     if returns.state == FALLEN:
         return NotApplicable("R01", "see_R02")
     if returns.state == FLAT:
@@ -60,18 +62,15 @@ def stall(case: Case) -> Outcome:
         evidence = [Evidence("rise", moved, "<", limit("R01.noise"), origin("R01.noise"))]
         return found(case, "R01", WARN, 2.0, evidence, variant="flat", **values)
     share = returns.share_of_goal
-    far = share is not None and share < limit("R01.share_of_goal")
+    least = _least_share(case)
+    far = share is not None and share < limit(least)
     evidence = [
         Evidence(
             "slope_per_run", returns.slope[1] * float(returns.x[-1]), "<", 0.05 * returns.range, origin("R01.gain")
         )
     ]
     if share is not None:
-        evidence.append(
-            Evidence(
-                "share_of_goal", share, "<" if far else ">", limit("R01.share_of_goal"), origin("R01.share_of_goal")
-            )
-        )
+        evidence.append(Evidence("share_of_goal", share, "<" if far else ">", limit(least), origin(least)))
     return found(
         case,
         "R01",
@@ -81,6 +80,11 @@ def stall(case: Case) -> Outcome:
         variant="far" if far else "plateau",
         **values,
     )
+
+
+def _least_share(case: Case) -> str:
+    """The threshold for how much of what is reachable a run should reach."""
+    return "R01.share_of_goal" if case.reference is None else "R01.share_of_reference"
 
 
 def collapse(case: Case) -> Outcome:
