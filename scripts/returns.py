@@ -34,6 +34,11 @@ class Goal:
     at_least: float
     published: str
 
+    @property
+    def name(self) -> str:
+        """The environment's name in that of a file."""
+        return self.env.replace("/", "-")
+
 
 GOALS = (
     Goal("CartPole-v1", 100_000, 500.0, "500 ± 0 at 100k"),
@@ -50,6 +55,7 @@ GOALS = (
     Goal("Swimmer-v5", 1_000_000, 200.0, "282 ± 10 at 1M (v3)"),
     Goal("Ant-v5", 1_000_000, 1200.0, "1327 ± 452 at 1M (v3)"),
     Goal("BipedalWalker-v3", 5_000_000, 270.0, "288 ± 2.4 at 5M"),
+    Goal("ALE/RoadRunner-v5", 150_000, 1000.0, "random play 11.5 (Mnih et al. 2015)"),
 )
 
 
@@ -72,10 +78,10 @@ def train_one(job: tuple[Goal, int]) -> Score | None:
     import upswing
 
     goal, seed = job
-    file = RESULTS / f"{goal.env}-{goal.total_timesteps}-{seed}.json"
+    file = RESULTS / f"{goal.name}-{goal.total_timesteps}-{seed}.json"
     if file.exists():
         return Score(**json.loads(file.read_text()))
-    name = f"{goal.env}-{seed}-{time.time_ns()}"
+    name = f"{goal.name}-{seed}-{time.time_ns()}"
     config = upswing.preset(
         goal.env,
         seed=seed,
@@ -114,7 +120,7 @@ def saved_scores() -> dict[Goal, list[Score]]:
     """The scores of every goal that were ever measured at its budget, by seed."""
     found = {}
     for goal in GOALS:
-        files = sorted(RESULTS.glob(f"{goal.env}-{goal.total_timesteps}-*.json"))
+        files = sorted(RESULTS.glob(f"{goal.name}-{goal.total_timesteps}-*.json"))
         scores = [Score(**json.loads(file.read_text())) for file in files]
         if scores:
             found[goal] = sorted(scores, key=lambda score: score.seed)

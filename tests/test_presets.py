@@ -28,6 +28,7 @@ PUBLISHED = {
     "Walker2d-v5": (1e6, 1, 512, 32, 20, 0.99, 0.95, 5.05041e-5, 0.1, True),
     "ALE/Pong-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
     "ALE/Breakout-v5": (1e7, 8, 128, 256, 4, 0.99, 0.95, "linear:0.00025", "linear:0.1", False),
+    "ALE/RoadRunner-v5": (150_000, 8, 128, 256, 4, 0.99, 0.95, "linear:0.001", 0.15, False),
     "PushCube-v1": (150_000, 32, 32, 128, 8, 0.8, 0.9, 3e-4, 0.2, False),
     "PickCube-v1": (2e6, 64, 50, 400, 8, 0.8, 0.9, 3e-4, 0.2, False),
     **dict.fromkeys(MINI_GAMES, (1e6, 3, 64, 64, 4, 0.95, 0.95, 5e-4, 0.2, False)),
@@ -62,8 +63,10 @@ OTHERS = {
     "InvertedPendulum-v5": {"vf_coef": 0.25},
     "HalfCheetah-v5": {"ent_coef": 0.000401762, "max_grad_norm": 0.8, "vf_coef": 0.58096, "policy_kwargs": WIDE},
     "Hopper-v5": {"vf_coef": 0.25},
-    "ALE/Pong-v5": {"ent_coef": 0.01},
-    "ALE/Breakout-v5": {"ent_coef": 0.01},
+    **{
+        key: {"ent_coef": 0.01, "eval_deterministic": False}
+        for key in ("ALE/Pong-v5", "ALE/Breakout-v5", "ALE/RoadRunner-v5")
+    },
     **{name: {"ent_coef": 1e-3} for name in MINI_GAMES},
     "Ant-v5": {"vf_coef": 0.25, "policy_kwargs": {"log_std_init": -0.5}},
     **dict.fromkeys(("PushCube-v1", "PickCube-v1", "PushCube-v1-gpu", "PickCube-v1-gpu"), MANISKILL),
@@ -89,7 +92,7 @@ def test_a_preset_is_the_published_recipe(name):
     assert found == PUBLISHED[name]
     defaults = TrainConfig()
     plain = ("ent_coef", "max_grad_norm", "vf_coef", "use_sde", "sde_sample_freq", "policy_kwargs", "target_kl")
-    for field in (*plain, "bootstrap_terminations", "rollout_rounding"):
+    for field in (*plain, "bootstrap_terminations", "rollout_rounding", "eval_deterministic"):
         assert getattr(config, field) == OTHERS.get(name, {}).get(field, getattr(defaults, field)), field
 
 

@@ -131,17 +131,21 @@ def evaluate_run(
     which: str | int | None = None,
     n_episodes: int = 100,
     n_envs: int = 10,
-    deterministic: bool = True,
+    deterministic: bool | None = None,
     seed: int = 0,
     trusted: bool = True,
 ) -> Evaluation:
-    """The score of a checkpoint of run `path` over `n_episodes` episodes; see `load_agent` for `which`."""
+    """The score of a checkpoint of run `path` over `n_episodes` episodes; see `load_agent` for `which`.
+
+    `deterministic` takes the most likely action; by default as the run itself evaluates (`eval_deterministic`).
+    """
     agent, config, name = load_agent(path, which, trusted=trusted, seed=seed)
     n_envs = max(1, min(n_envs, n_episodes))
     env = make_vector_env(config, n_envs, trusted=trusted, evaluation=True)
     try:
         seeds = later_seeds(spawn_seeds(seed, 1).evaluation, 0, n_envs)
-        return replace(evaluate(agent, env, n_episodes, seeds, deterministic), checkpoint=name)
+        likely = config.eval_deterministic if deterministic is None else deterministic
+        return replace(evaluate(agent, env, n_episodes, seeds, likely), checkpoint=name)
     finally:
         env.close()
 
@@ -152,18 +156,19 @@ def play(
     which: str | int | None = None,
     n_episodes: int = 3,
     seed: int = 0,
-    deterministic: bool = True,
+    deterministic: bool | None = None,
     render_mode: str = "rgb_array",
     trusted: bool = True,
 ) -> Iterator[Frame]:
     """Moment after moment of the policy playing `n_episodes` episodes; for pictures ("rgb_array") or a window ("human").
 
-    Raises UserError where the environment cannot be drawn that way.
+    `deterministic` as in `evaluate_run`. Raises UserError where the environment cannot be drawn that way.
     """
     agent, config, _ = load_agent(path, which, trusted=trusted, seed=seed)
     env = make_vector_env(config, 1, trusted=trusted, evaluation=True, render_mode=render_mode)
     try:
-        yield from _frames(agent, env, n_episodes, seed, deterministic, render_mode)
+        likely = config.eval_deterministic if deterministic is None else deterministic
+        yield from _frames(agent, env, n_episodes, seed, likely, render_mode)
     finally:
         env.close()
 

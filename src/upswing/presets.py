@@ -130,6 +130,7 @@ _ATARI: dict[str, Any] = {
     "clip_range": "linear:0.1",
     "vf_coef": 0.5,
     "ent_coef": 0.01,
+    "eval_deterministic": False,  # as RL-Zoo: the most likely action alone can be stuck for good in a game without chance
 }
 
 _WIDE: dict[str, Any] = {  # the networks of RL-Zoo's tuned MuJoCo recipes
@@ -373,6 +374,20 @@ PRESETS: dict[str, Preset] = {
         entry="atari",
         expected_from="RL-Zoo, benchmark.md, BreakoutNoFrameskip-v4",
         **_ATARI,
+    ),
+    "ALE/RoadRunner-v5": Preset(
+        {
+            "env": "ALE/RoadRunner-v5",
+            "total_timesteps": 150_000,
+            **_ATARI,
+            "env_kwargs": {**_ATARI["env_kwargs"], "img_height": 42, "img_width": 42},
+            "learning_rate": "linear:0.001",
+            "clip_range": 0.15,
+        },
+        "Upswing",
+        None,
+        "not published for this budget",
+        "A game that two cores learn in minutes: pictures of half the usual width and height, and a short budget.",
     ),
     "PushCube-v1": _maniskill(
         "PushCube-v1", 150_000, 36.5, "measured with this preset after 105k steps, seed 0, see docs/log.md"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from doctor.made import healthy, plateau
+from upswing.doctor.case import make_case
 from upswing.doctor.diagnose import diagnose
 from upswing.doctor.findings import Change
 from upswing.doctor.reference import DIFFERS, SHARED, Reference, beside, reference_of, same_settings
@@ -41,6 +42,18 @@ def test_the_setting_that_differs_is_suspected_first_and_takes_the_reference_s_v
 
 def test_with_the_same_settings_it_is_no_setting():
     assert causes(diagnose(low(), reference=healthy()))[0] == "out_of_step"
+
+
+def test_returns_of_another_scale_are_not_compared():
+    """A reward that was multiplied would seem to solve the task."""
+    good = reference_of(healthy())
+    for factor, solved in ((1.0, True), (1e4, None), (1e-4, False), (-1.0, False)):
+        scaled = lambda old, factor=factor: factor * old  # noqa: E731
+        run = healthy(ep_rew_mean=scaled, iteration_rew_mean=scaled, **{"eval/mean_reward": None})
+        assert make_case(run, reference=good).returns.solved is solved, factor
+    around_nothing = lambda old: np.linspace(-1.0, 0.0, len(old))  # noqa: E731
+    run = healthy(ep_rew_mean=around_nothing, iteration_rew_mean=around_nothing, **{"eval/mean_reward": None})
+    assert make_case(run, reference=reference_of(0.0)).returns.solved is not None
 
 
 def test_a_cause_beside_a_reference():

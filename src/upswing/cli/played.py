@@ -24,7 +24,9 @@ _SEED = click.RichOption(
     ["--seed"], type=click.IntRange(0), metavar="N", default=0, help="Seed of the episodes.", show_default=True
 )
 _RANDOM = click.RichOption(
-    ["--deterministic/--stochastic"], default=True, help="Take the most likely action, or draw one.", show_default=True
+    ["--deterministic/--stochastic"],
+    default=None,
+    help="Take the most likely action, or draw one; by default as the run's own evaluations do.",
 )
 
 
@@ -57,7 +59,7 @@ def _evaluate(
     episodes: int,
     n_envs: int,
     seed: int,
-    deterministic: bool,
+    deterministic: bool | None,
     as_json: bool,
     trust_code: bool,
 ) -> None:
@@ -98,7 +100,7 @@ def _evaluate(
 
 
 def _watch(
-    run: str | None, checkpoint: str | None, episodes: int, seed: int, deterministic: bool, trust_code: bool
+    run: str | None, checkpoint: str | None, episodes: int, seed: int, deterministic: bool | None, trust_code: bool
 ) -> None:
     """Open a window and play the policy of RUN in it. Ctrl-C closes it."""
     if not has_display():
@@ -149,7 +151,7 @@ def _record(
     episodes: int,
     fps: int | None,
     seed: int,
-    deterministic: bool,
+    deterministic: bool | None,
     trust_code: bool,
 ) -> None:
     """Write a video of the policy of RUN: mp4, or an animated GIF when the name ends in .gif."""

@@ -185,6 +185,6 @@ def make_case(
 ) -> Case:
     """The case that `series` makes, beside a `reference` where there is one."""
     if reference is not None:
-        known = {**series.environment, "reward_threshold": reference.reached}
+        known = {**series.environment, "reward_threshold": reference.reached, "reference_start": reference.start}
         series = dataclasses.replace(series, environment=known)
     return Case(series, returns_of(series), active or {}, live, reference)

@@ -32,6 +32,7 @@ class Reference:
 
     reached: float
     settings: Mapping[str, Any] = field(default_factory=dict)  # none where only the return is known
+    start: float | None = None  # the return before anything was learned
 
 
 def reference_of(given: float | Series) -> Reference:
@@ -43,7 +44,7 @@ def reference_of(given: float | Series) -> Reference:
         raise UserError(
             "The reference has too few episodes to tell what return it reached: name a longer run or a number."
         )
-    return Reference(returns.reached, given.config)
+    return Reference(returns.reached, given.config, returns.start)
 
 
 def beside(reference: Reference | None, likelihood: float, change: Change | None) -> tuple[float, Change | None]:

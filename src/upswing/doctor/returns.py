@@ -93,16 +93,22 @@ def returns_of(series: Series) -> Returns:
     last = x >= x[-1] - 0.25 * (x[-1] - x[0])
     slope = slope_interval(*_fine(series, x[-1] - 0.25 * (x[-1] - x[0]))) if last.sum() >= 3 else (np.nan, np.nan)
     state = _state(start, best, final, noise, slope, 0.25 * (x[-1] - x[0]))
-    known = _comparable(goal(series), start, best)
+    known = _comparable(goal(series), start, best, series.environment.get("reference_start"))
     evaluated = last_evaluations(series)
     return Returns(state, x, y, start, best, final, noise, float(x[best_at]), slope, known, evaluated)
 
 
-def _comparable(known: float | None, start: float, best: float) -> float | None:
-    """`known` where this run's returns can be the published environment's; None where rewards are scaled or shaped."""
-    if known is None or not -50.0 <= (start - known) / abs(known) <= (best - known) / abs(known) <= 0.95:
+def _comparable(known: float | None, start: float, best: float, began: float | None) -> float | None:
+    """`known` where this run's returns can be those of the same task; None where rewards are scaled or shaped.
+
+    A reference `began` with an untrained policy too: the starts differ by less than half of what it gained.
+    """
+    if known is None:
         return None
-    return known
+    if began is not None:
+        return known if abs(start - began) <= 0.5 * abs(known - began) else None
+    scale = abs(known) or abs(start) or 1.0
+    return known if -50.0 <= (start - known) / scale <= (best - known) / scale <= 0.95 else None
 
 
 def _state(start: float, best: float, final: float, noise: float, slope: tuple[float, float], stretch: float) -> str:
