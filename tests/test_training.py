@@ -45,6 +45,18 @@ def same(a, b):
     return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.parametrize("likely", [True, False])
+def test_a_run_is_played_as_it_evaluates_itself_unless_told_otherwise(tmp_path, monkeypatch, likely):
+    from upswing import evaluation
+
+    result = train(small(tmp_path, total_timesteps=128, eval_deterministic=likely))
+    asked, real = [], evaluation.evaluate
+    monkeypatch.setattr(evaluation, "evaluate", lambda *args: asked.append(args[-1]) or real(*args))
+    for told in (None, True, False):
+        upswing.evaluate_run(result.run_dir, n_episodes=2, deterministic=told)
+    assert asked == [likely, True, False]
+
+
 def test_a_run_leaves_its_whole_record_behind(tmp_path):
     result = train(small(tmp_path, name="run"))
     run = Path(result.run_dir)
