@@ -88,7 +88,7 @@ def diagnose(
     active: Mapping[str, str] | None = None,
     live: bool = False,
     remarks_only: Collection[str] | None = None,
-    reference: str | Path | float | None = None,
+    reference: str | Path | Series | float | None = None,
 ) -> Diagnosis:
     """The diagnosis of `run`, a path (see `read_series`) or a Series.
 
