@@ -49,6 +49,19 @@ def test_turns_alternate_whether_watched_or_slept_through(line, monkeypatch, wat
     assert not any(parent.words[at] for at in (parent.asleep, parent.they_sleep))
 
 
+def test_a_pause_of_everybody_is_no_hang(line, monkeypatch):
+    """Ctrl-Z and fg: the clock went on, and nobody could have answered."""
+    parent, worker, _, other = line
+    real, began = time.monotonic, time.monotonic()
+    monkeypatch.setattr(turns.time, "monotonic", lambda: real() + (1000.0 if real() - began > 0.15 else 0.0))
+    thread = threading.Thread(target=work, args=(worker, other, 1, 0.4))
+    thread.start()
+    parent.turn = 1
+    parent.finish()
+    assert wait([parent], 5.0, eager=False) == ([], [])
+    thread.join()
+
+
 def test_silence_ends_at_the_time_limit(line):
     parent, worker, _, _ = line
     parent.turn = 1

@@ -24,6 +24,7 @@ EAGER_S = 30e-6  # watching without pause
 YIELDING_S = 1e-3  # then watching as long as nobody else wants the core
 CROWDED_S = 20e-6  # somebody does if giving it away takes this long
 NAP_S = 0.05
+PAUSED_S = 1.0  # a nap that took so much longer: everybody was stopped meanwhile (Ctrl-Z), and nobody hangs
 STOPPING_S = 5.0  # patience with a step once a signal has asked the training to stop
 
 WORDS = 32  # per line, two cache lines for each side
@@ -103,15 +104,20 @@ def _deadline(start: float, timeout_s: float) -> float:
 def _sleep(lines: Sequence[Line], pending: list[int], start: float, timeout_s: float) -> tuple[list[int], list[int]]:
     poll, owner = select.poll(), {lines[i].bell.fileno(): i for i in pending}
     dead: list[int] = []
+    looked, nap = time.monotonic(), 0.0
     for fd, i in owner.items():
         poll.register(fd, select.POLLIN)
         lines[i].words[lines[i].asleep] = 1
     try:
         while pending := [i for i in owner.values() if i not in dead and not lines[i].is_over()]:
-            left = _deadline(start, timeout_s) - time.monotonic()
+            now = time.monotonic()
+            if now - looked > nap + PAUSED_S:
+                start += now - looked - nap
+            left = _deadline(start, timeout_s) - now
             if left <= 0:
                 return pending, dead
-            for fd, _ in poll.poll(1000.0 * min(left, NAP_S) + 1.0):
+            looked, nap = now, min(left, NAP_S)
+            for fd, _ in poll.poll(1000.0 * nap + 1.0):
                 if not lines[owner[fd]].quiet():
                     poll.unregister(fd)
                     dead.append(owner[fd])
