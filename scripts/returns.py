@@ -4,7 +4,7 @@
     python -m scripts.returns CartPole-v1 --seeds 5
 
 Each row is trained from scratch by its preset at the budget stated; the final policy (not the best one) is evaluated
-deterministically. Results are kept in runs/returns/, so that a second call trains only what is missing.
+as the preset evaluates. Results are kept in runs/returns/, so that a second call trains only what is missing.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def write_table(done: dict[Goal, list[Score]]) -> Path:
     lines = [
         "# Returns",
         "",
-        f"The final policy of each preset, evaluated deterministically over {EPISODES} episodes: mean over seeds 0, 1, "
+        f"The final policy of each preset, evaluated over {EPISODES} episodes, by its most likely actions (Atari: by random draws): mean over seeds 0, 1, "
         "2 … ± the standard deviation between seeds. Published figures are those of "
         "Stable-Baselines3 in RL-Zoo, or as stated. Written by `make returns` on "
         f"{os.cpu_count()} cores ({platform.machine()}), several trainings side by side, one thread each.",

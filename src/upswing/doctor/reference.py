@@ -14,7 +14,7 @@ from upswing.config import WORDS
 from upswing.doctor.findings import Change
 from upswing.doctor.returns import UNKNOWN, returns_of
 from upswing.doctor.series import Series
-from upswing.doctor.shape import schedule_of
+from upswing.doctor.shape import first_number
 from upswing.errors import UserError
 
 DIFFERS, SHARED = 0.8, 0.5
@@ -60,15 +60,8 @@ def beside(reference: Reference | None, likelihood: float, change: Change | None
 
 def _same_way(change: Change, theirs: Any) -> bool:
     """Whether `theirs` lies on the side of the old value to which the change goes; True where that cannot be told."""
-    old, new, other = (_number(change.field, value) for value in (change.old, change.new, theirs))
+    old, new, other = (first_number(value, change.field) for value in (change.old, change.new, theirs))
     return None in (old, new, other) or (new - old) * (other - old) > 0  # type: ignore[operator]
-
-
-def _number(name: str, value: Any) -> float | None:
-    if isinstance(value, str):
-        schedule = schedule_of(value, name)
-        return None if schedule is None else float(schedule.start)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def same_settings(reference: Reference | None, settings: Mapping[str, Any]) -> bool:

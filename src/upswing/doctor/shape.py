@@ -36,6 +36,14 @@ class Shape:
         return self.gradient_steps * self.mean_rate
 
 
+def first_number(value: Any, name: str) -> float | None:
+    """The setting `name` as one number, a schedule's first; None where it is none."""
+    if isinstance(value, str):
+        schedule = schedule_of(value, name)
+        return None if schedule is None else float(schedule.start)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def shape_of(series: Series) -> Shape:
     """The arithmetic of `series`."""
     pool, n = series.pool, len(series)

@@ -8,6 +8,8 @@ episodes that always end, never end, or end by failing.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -15,6 +17,7 @@ from gymnasium import spaces
 from upswing.compiled.compiler import inline_exact
 from upswing.compiled.random import uniform
 from upswing.envs.native import native_env
+from upswing.envs.native.spec import NativeSpec
 
 HERE = __name__
 
@@ -229,7 +232,7 @@ def chase_step(state, action, obs, parameters, rng):
 
 
 def stock_reset(state, obs, parameters, rng):
-    """A store with some goods and the first day's demand."""
+    """A store with some goods, some day of the season."""
     state[0], state[1], state[2] = uniform(rng, 0.0, 2.0), 0.0, uniform(rng, 0.0, 2.0 * math.pi)
     obs[0], obs[1], obs[2], obs[3] = state[0] - 1.0, state[1] - 1.0, math.cos(state[2]), math.sin(state[2])
 
@@ -271,7 +274,7 @@ def servo_reset(state, obs, parameters, rng):
 
 
 def servo_step(state, action, obs, parameters, rng):
-    """Turn it by a motor with inertia and friction, which wears; the target leaps now and then."""
+    """Turn it by a motor with inertia and friction; effort costs, and the target leaps now and then."""
     state[1] = 0.85 * state[1] + 0.06 * action[0]
     state[0] += state[1]
     if uniform(rng, 0.0, 1.0) < 0.03:
@@ -332,55 +335,36 @@ def _box(n: int, size: float = np.inf) -> spaces.Box:
     return spaces.Box(-size, size, (n,), np.float32)
 
 
-Catch = native_env(
-    "Catch-v0", catch_step, catch_reset, observation_space=_box(4), action_space=spaces.Discrete(3), n_state=4,
-    max_episode_steps=40,
-)  # fmt: skip
-Lander = native_env(
-    "Lander-v0", lander_step, lander_reset, observation_space=_box(3), action_space=spaces.Discrete(4), n_state=3,
-    max_episode_steps=300,
-)  # fmt: skip
-Swingup = native_env(
-    "Swingup-v0", swingup_step, swingup_reset, observation_space=_box(5), action_space=_box(1, 1.0), n_state=4,
-    max_episode_steps=250,
-)  # fmt: skip
-Tracker = native_env(
-    "Tracker-v0", tracker_step, tracker_reset, observation_space=_box(7), action_space=_box(2, 1.0), n_state=6,
-    max_episode_steps=100,
-)  # fmt: skip
-Maze = native_env(
-    "Maze-v0", maze_step, maze_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
-    max_episode_steps=80,
-)  # fmt: skip
-Cards = native_env(
-    "Cards-v0", cards_step, cards_reset, observation_space=_box(2), action_space=spaces.Discrete(2), n_state=2,
-    max_episode_steps=20,
-)  # fmt: skip
-Ice = native_env(
-    "Ice-v0", ice_step, ice_reset, observation_space=_box(2), action_space=spaces.Discrete(4), n_state=2,
-    max_episode_steps=60,
-)  # fmt: skip
-Chase = native_env(
-    "Chase-v0", chase_step, chase_reset, observation_space=_box(5), action_space=_box(1, 1.0), n_state=6,
-    max_episode_steps=150,
-)  # fmt: skip
-Stock = native_env(
-    "Stock-v0", stock_step, stock_reset, observation_space=_box(4), action_space=_box(1, 1.0), n_state=3,
-    max_episode_steps=100,
-)  # fmt: skip
-Hover = native_env(
-    "Hover-v0", hover_step, hover_reset, observation_space=_box(4), action_space=spaces.Discrete(4), n_state=4,
-    max_episode_steps=400,
-)  # fmt: skip
-Servo = native_env(
-    "Servo-v0", servo_step, servo_reset, observation_space=_box(3), action_space=_box(1, 1.0), n_state=3,
-    max_episode_steps=120,
-)  # fmt: skip
-Ferry = native_env(
-    "Ferry-v0", ferry_step, ferry_reset, observation_space=_box(4), action_space=spaces.Discrete(5), n_state=4,
-    max_episode_steps=200,
-)  # fmt: skip
-Farm = native_env(
-    "Farm-v0", farm_step, farm_reset, observation_space=_box(2), action_space=spaces.Discrete(3), n_state=2,
-    max_episode_steps=100,
-)  # fmt: skip
+def _world(
+    name: str,
+    step: Callable[..., Any],
+    reset: Callable[..., Any],
+    features: int,
+    actions: spaces.Space,
+    n_state: int,
+    limit: int,
+) -> NativeSpec:
+    return native_env(
+        name,
+        step,
+        reset,
+        observation_space=_box(features),
+        action_space=actions,
+        n_state=n_state,
+        max_episode_steps=limit,
+    )
+
+
+Catch = _world("Catch-v0", catch_step, catch_reset, 4, spaces.Discrete(3), n_state=4, limit=40)
+Lander = _world("Lander-v0", lander_step, lander_reset, 3, spaces.Discrete(4), n_state=3, limit=300)
+Swingup = _world("Swingup-v0", swingup_step, swingup_reset, 5, _box(1, 1.0), n_state=4, limit=250)
+Tracker = _world("Tracker-v0", tracker_step, tracker_reset, 7, _box(2, 1.0), n_state=6, limit=100)
+Maze = _world("Maze-v0", maze_step, maze_reset, 4, spaces.Discrete(4), n_state=4, limit=80)
+Cards = _world("Cards-v0", cards_step, cards_reset, 2, spaces.Discrete(2), n_state=2, limit=20)
+Ice = _world("Ice-v0", ice_step, ice_reset, 2, spaces.Discrete(4), n_state=2, limit=60)
+Chase = _world("Chase-v0", chase_step, chase_reset, 5, _box(1, 1.0), n_state=6, limit=150)
+Stock = _world("Stock-v0", stock_step, stock_reset, 4, _box(1, 1.0), n_state=3, limit=100)
+Hover = _world("Hover-v0", hover_step, hover_reset, 4, spaces.Discrete(4), n_state=4, limit=400)
+Servo = _world("Servo-v0", servo_step, servo_reset, 3, _box(1, 1.0), n_state=3, limit=120)
+Ferry = _world("Ferry-v0", ferry_step, ferry_reset, 4, spaces.Discrete(5), n_state=4, limit=200)
+Farm = _world("Farm-v0", farm_step, farm_reset, 2, spaces.Discrete(3), n_state=2, limit=100)

@@ -56,6 +56,12 @@ class Task:
         return TrainConfig(**{"vectorization": way, **evaluation, **given})
 
 
+def _small(name: str, round_: int, least: float, settings: Mapping[str, Any], continuous: bool = False) -> Task:
+    """A small world: tried with its own round's faults, and with a few of every earlier one."""
+    env, few = f"{small_worlds.HERE}:{name}", tuple(range(1, round_))
+    return Task(name, round_, least, settings, env, compiled=True, continuous=continuous, faults=(round_,), few=few)
+
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
@@ -153,150 +159,98 @@ TASKS: dict[str, Task] = {
             continuous=True,
             few=(3,),
         ),
-        Task(
+        _small(
             "Catch", 4, 0.8,
             {"total_timesteps": 200_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "learning_rate": 1e-3},
-            env=f"{small_worlds.HERE}:Catch",
-            compiled=True,
-            faults=(4,),
-            few=(1, 2, 3),
         ),
-        Task(
+        _small(
             "Lander", 4, 5.0,
             {
                 "total_timesteps": 300_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "gamma": 0.995,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Lander",
-            compiled=True,
-            faults=(4,),
-            few=(1, 2, 3),
         ),
-        Task(
+        _small(
             "Swingup", 4, 120.0,
             {
                 "total_timesteps": 400_000, "n_envs": 16, "n_steps": 250, "batch_size": 500, "gamma": 0.98,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Swingup",
             continuous=True,
-            compiled=True,
-            faults=(4,),
-            few=(1, 2, 3),
         ),
-        Task(
+        _small(
             "Tracker", 4, -20.0,
             {
                 "total_timesteps": 200_000, "n_envs": 8, "n_steps": 200, "batch_size": 200, "gamma": 0.9,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Tracker",
             continuous=True,
-            compiled=True,
-            faults=(4,),
-            few=(1, 2, 3),
         ),
-        Task(
+        _small(
             "Maze", 4, 0.4,
             {
                 "total_timesteps": 300_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
                 "gamma": 0.97, "learning_rate": 2e-3, "ent_coef": 0.01,
             },
-            env=f"{small_worlds.HERE}:Maze",
-            compiled=True,
-            faults=(4,),
-            few=(1, 2, 3),
         ),
-        Task(
+        _small(
             "Cards", 5, -0.15,
             {
                 "total_timesteps": 100_000, "n_envs": 16, "n_steps": 64, "batch_size": 256, "n_epochs": 6,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Cards",
-            compiled=True,
-            faults=(5,),
-            few=(1, 2, 3, 4),
         ),
-        Task(
+        _small(
             "Ice", 5, 0.3,
             {
                 "total_timesteps": 150_000, "n_envs": 16, "n_steps": 64, "batch_size": 256, "n_epochs": 8,
                 "gamma": 0.95, "learning_rate": 1e-3, "ent_coef": 0.005,
             },
-            env=f"{small_worlds.HERE}:Ice",
-            compiled=True,
-            faults=(5,),
-            few=(1, 2, 3, 4),
         ),
-        Task(
+        _small(
             "Chase", 5, 0.3,
             {
                 "total_timesteps": 250_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
                 "gamma": 0.98, "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Chase",
             continuous=True,
-            compiled=True,
-            faults=(5,),
-            few=(1, 2, 3, 4),
         ),
-        Task(
+        _small(
             "Stock", 5, 50.0,
             {
                 "total_timesteps": 200_000, "n_envs": 8, "n_steps": 256, "batch_size": 256, "gamma": 0.9,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Stock",
             continuous=True,
-            compiled=True,
-            faults=(5,),
-            few=(1, 2, 3, 4),
         ),
-        Task(
+        _small(
             "Hover", 5, 250.0,
             {
                 "total_timesteps": 300_000, "n_envs": 8, "n_steps": 256, "batch_size": 256, "n_epochs": 8,
                 "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Hover",
-            compiled=True,
-            faults=(5,),
-            few=(1, 2, 3, 4),
         ),
-        Task(
+        _small(
             "Servo", 6, -30.0,
             {
                 "total_timesteps": 120_000, "n_envs": 8, "n_steps": 120, "batch_size": 240, "n_epochs": 8,
                 "gamma": 0.95, "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Servo",
             continuous=True,
-            compiled=True,
-            faults=(6,),
-            few=(1, 2, 3, 4, 5),
         ),
-        Task(
+        _small(
             "Ferry", 6, 3.0,
             {
                 "total_timesteps": 200_000, "n_envs": 16, "n_steps": 128, "batch_size": 256, "n_epochs": 8,
                 "learning_rate": 1e-3, "ent_coef": 0.01,
             },
-            env=f"{small_worlds.HERE}:Ferry",
-            compiled=True,
-            faults=(6,),
-            few=(1, 2, 3, 4, 5),
         ),
-        Task(
+        _small(
             "Farm", 6, 6.0,
             {
                 "total_timesteps": 150_000, "n_envs": 16, "n_steps": 100, "batch_size": 400, "n_epochs": 8,
                 "gamma": 0.97, "learning_rate": 1e-3,
             },
-            env=f"{small_worlds.HERE}:Farm",
-            compiled=True,
-            faults=(6,),
-            few=(1, 2, 3, 4, 5),
         ),
     )
 }  # fmt: skip

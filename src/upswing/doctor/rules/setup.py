@@ -24,7 +24,7 @@ from upswing.doctor.findings import (
 from upswing.doctor.returns import PLATEAU
 from upswing.doctor.rules.policy import clip_scale, limit_acted
 from upswing.doctor.rules.rule import Rule, found
-from upswing.doctor.shape import schedule_of, shape_of
+from upswing.doctor.shape import first_number, schedule_of, shape_of
 from upswing.doctor.stats import median
 from upswing.doctor.suspicions import suspects
 from upswing.doctor.thresholds import limit, origin
@@ -104,7 +104,8 @@ def odd_setting(case: Case) -> Outcome:
     """S04: a setting several times beyond the range that recipes keep to."""
     factor, beyond, seen = limit("S04.factor"), [], False
     for name in ODD_SETTINGS:
-        value, (low, high) = _number(case, name), WORDS[name].sane or (0.0, np.inf)
+        setting = shape_of(case.series).batch_size if name == "batch_size" else case.series.setting(name)
+        value, (low, high) = first_number(setting, name), WORDS[name].sane or (0.0, np.inf)
         seen |= value is not None
         if value is None or case.series.is_off(name) or (name == "target_kl" and limit_acted(case) is False):
             continue
@@ -119,17 +120,6 @@ def odd_setting(case: Case) -> Outcome:
     told: dict[str, Any] = {"name": name, "value": value, "low": low, "high": high}
     finding = found(case, "S04", WARN, excess / factor, evidence, variant=side, demotable=False, **told)
     return dataclasses.replace(finding, suspects=suspects("S04", f"{name}.{side}"))
-
-
-def _number(case: Case, name: str) -> float | None:
-    """Setting `name` as one number, a schedule's first; None where it is unknown or none."""
-    if name == "batch_size":
-        return shape_of(case.series).batch_size
-    value = case.series.setting(name)
-    if isinstance(value, str):
-        schedule = schedule_of(value, name)
-        return None if schedule is None else float(schedule(1.0))
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def blind_evaluation(case: Case) -> Outcome:
