@@ -21,6 +21,7 @@ does not import numba.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,17 @@ if TYPE_CHECKING:
 
 NATIVE_ENVS: dict[str, str] = {
     "Acrobot-v1": "acrobot",
+    "Ant-v5": "mujoco.ant",
     "CartPole-v1": "cartpole",
+    "HalfCheetah-v5": "mujoco.half_cheetah",
+    "Hopper-v5": "mujoco.hopper",
+    "InvertedPendulum-v5": "mujoco.inverted_pendulum",
     "MountainCar-v0": "mountain_car",
     "MountainCarContinuous-v0": "mountain_car_continuous",
     "Pendulum-v1": "pendulum",
     "PushBlock-v0": "push_block",
+    "Swimmer-v5": "mujoco.swimmer",
+    "Walker2d-v5": "mujoco.walker2d",
 }
 """The module in this room that defines each id; there it is called SPEC."""
 
@@ -55,12 +62,18 @@ def find(env: Any, env_kwargs: Mapping[str, Any] | None = None) -> NativeSpec | 
     Arguments that a compiled definition does not know mean None: Gymnasium's own class may know them.
     """
     if isinstance(env, str):
-        if env not in NATIVE_ENVS:
+        if env not in NATIVE_ENVS or not _is_installed(NATIVE_ENVS[env]):
             return None
         env = importlib.import_module(f"upswing.envs.native.{NATIVE_ENVS[env]}").SPEC
     elif not _is_spec(env):
         return None
     return env.with_parameters(**(env_kwargs or {})) if env.knows(env_kwargs or {}) else None
+
+
+def _is_installed(module: str) -> bool:
+    """Whether the simulator is there whose room `module` is in, if it is in one."""
+    simulator = module.rpartition(".")[0]
+    return not simulator or importlib.util.find_spec(simulator) is not None
 
 
 def _is_spec(env: Any) -> bool:

@@ -24,7 +24,8 @@ class NativeEnv(gymnasium.Env):
             raise ValueError(f"{native.id} cannot be rendered as {render_mode}")
         self.native, self.render_mode = native, render_mode
         self.observation_space, self.action_space = native.observation_space, native.action_space
-        self.functions, self.parameters = native.compiled, native.parameter_values
+        self.functions = native.compiled
+        self.parameters, self.physics = native.begin()
         self.low, self.high = native.action_bounds()
         self.state = np.zeros(native.n_state, np.float64)
         self.elapsed = 0

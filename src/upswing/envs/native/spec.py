@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import gymnasium
 import numpy as np
@@ -33,6 +33,13 @@ FORMS = {
     "reset": ("reset(state, obs, parameters, rng)", "nothing"),
     "success": ("success(state, parameters)", "a bool"),
 }
+
+
+class Physics(Protocol):
+    """What functions work with beside their arguments, such as a simulator's memory; for one thread at a time."""
+
+    numbers: np.ndarray
+    """float64: tells the functions of it, as the last of their parameters."""
 
 
 class Functions(NamedTuple):
@@ -62,6 +69,7 @@ class NativeSpec:
     parameters: Mapping[str, float] = field(default_factory=dict)
     success: Callable[..., bool] | None = None
     picture: Callable[[np.ndarray], np.ndarray] | None = None
+    physics: Callable[[], Physics] | None = None
 
     def __call__(self, render_mode: str | None = None, **parameters: Any) -> gymnasium.Env:
         """This environment as a Gymnasium Env of its own."""
@@ -90,6 +98,13 @@ class NativeSpec:
     def parameter_values(self) -> np.ndarray:
         """The parameters' values, float64, in their declared order."""
         return np.array([float(value) for value in self.parameters.values()], np.float64)
+
+    def begin(self) -> tuple[np.ndarray, Physics | None]:
+        """(the parameters as the functions take them, what must be kept as long as they are called with these)."""
+        if self.physics is None:
+            return self.parameter_values, None
+        physics = self.physics()
+        return np.concatenate([self.parameter_values, physics.numbers]), physics
 
     @property
     def n_actions(self) -> int:
@@ -128,6 +143,7 @@ def native_env(
     parameters: Mapping[str, float] | None = None,
     success: Callable[..., bool] | None = None,
     picture: Callable[[np.ndarray], np.ndarray] | None = None,
+    physics: Callable[[], Physics] | None = None,
 ) -> NativeSpec:
     """The definition of an environment from a step and a reset function in plain Python that numba can compile.
 
@@ -139,6 +155,7 @@ def native_env(
     action is action[0]. obs: float32, to be filled, flat whatever the space's shape. parameters: float64, the values
     of `parameters` in their order. rng: a stream for `uniform(rng, low, high)` and `normal(rng)`. Helper functions
     need @numba.njit. After `max_episode_steps` an episode is truncated. `picture` draws a state, RGB [H, W, 3] uint8.
+    `physics` makes what a simulator needs to work in; its numbers are the last of the parameters.
 
     Nothing is compiled yet; a function that cannot be is a ConfigError when a training begins.
     """
@@ -157,7 +174,17 @@ def native_env(
         if function is not None:
             _check_arguments(id, name, function)
     return NativeSpec(
-        id, step, reset, observation_space, action_space, n_state, max_episode_steps, parameters or {}, success, picture
+        id,
+        step,
+        reset,
+        observation_space,
+        action_space,
+        n_state,
+        max_episode_steps,
+        parameters or {},
+        success,
+        picture,
+        physics,
     )
 
 

@@ -96,7 +96,7 @@ class NativeVectorEnv:
         self._obs_shape = spec.observation_space.shape
         self.description = f"{n_envs} {'environment' if n_envs == 1 else 'environments'}, compiled"
         self.functions = spec.compiled.addresses
-        self.parameters = spec.parameter_values
+        self.parameters, self.physics = spec.begin()
         self.low, self.high = spec.action_bounds()
         self.max_steps = spec.max_episode_steps or NO_LIMIT
         self.n_obs = math.prod(self._obs_shape)

@@ -1,0 +1,83 @@
+"""From a MuJoCo model, a step and a reset function to the definition of a compiled environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from upswing.envs.native.mujoco.physics import Physics, load, remembered
+from upswing.envs.native.mujoco.simulation import QPOS
+from upswing.envs.native.spec import NativeSpec, native_env
+
+ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
+
+
+def mujoco_env(
+    id: str,
+    step: Callable[..., tuple[float, bool]],
+    reset: Callable[..., None],
+    *,
+    xml: str | Path,
+    n_obs: int,
+    n_memory: int = 0,
+    max_episode_steps: int | None = None,
+    parameters: Mapping[str, float] | None = None,
+    success: Callable[..., bool] | None = None,
+    picture: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> NativeSpec:
+    """The definition of an environment that simulates the model in the file `xml`; see `native_env` for its functions.
+
+    Actions are those of the model's actuators, within their ranges; observations are `n_obs` numbers of any size. The
+    state's last `n_memory` numbers are the environment's own to remember things in; those before are for `qpos`,
+    `qvel` and `simulate`. Raises ConfigError where MuJoCo cannot read the file.
+    """
+    model = load(str(xml))
+    low, high = model.actuator_ctrlrange.astype(np.float32).T
+    limited = model.actuator_ctrllimited.astype(bool)
+    return native_env(
+        id,
+        step,
+        reset,
+        observation_space=spaces.Box(-np.inf, np.inf, (n_obs,), np.float32),
+        action_space=spaces.Box(np.where(limited, low, -np.inf), np.where(limited, high, np.inf), dtype=np.float32),
+        n_state=remembered(model) + n_memory,
+        max_episode_steps=max_episode_steps,
+        parameters=parameters,
+        success=success,
+        picture=picture,
+        physics=partial(Physics, str(xml)),
+    )
+
+
+def gymnasiums(
+    env_id: str, step: Callable[..., tuple[float, bool]], reset: Callable[..., None], **rest: Any
+) -> NativeSpec:
+    """The definition of an environment of Gymnasium's: its model, its time limit, its pictures."""
+    return mujoco_env(
+        env_id,
+        step,
+        reset,
+        xml=ASSETS / rest.pop("xml"),
+        max_episode_steps=gymnasium.spec(env_id).max_episode_steps,
+        picture=partial(_picture, env_id),
+        **rest,
+    )
+
+
+@cache
+def _drawing(env_id: str) -> Any:
+    return gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True).unwrapped
+
+
+def _picture(env_id: str, state: np.ndarray) -> np.ndarray:
+    """An RGB picture [H, W, 3] uint8, drawn by Gymnasium's own class."""
+    env = _drawing(env_id)
+    nq, nv = env.model.nq, env.model.nv
+    env.set_state(*np.split(state[QPOS : QPOS + nq + nv], [nq]))
+    return env.render()
