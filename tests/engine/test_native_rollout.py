@@ -326,3 +326,17 @@ def test_it_learns_cartpole():
         returns += [e.ret for e in rollout.episodes]
         engine.update(rollout, hyper)
     assert np.mean(returns[-20:]) > 400.0
+
+
+@pytest.mark.parametrize("kind", [NativeEngine, TorchEngine])
+def test_environments_of_another_kind_begin_anew_and_say_so(kind):
+    """As when a run is resumed whose environments have a compiled form by now: what was learned is kept."""
+    serial = engine_for(SerialVectorEnv([lambda: gym.make("CartPole-v1")] * 4))
+    serial.update(serial.collect(), HYPER)
+    snapshot, compiled = serial.snapshot(), engine_for(compiled_env(), kind)
+    begun = compiled.env.obs.copy()
+    lost = compiled.restore(snapshot)
+    assert "The saved state is not one of 4 environments, compiled: new episodes were begun." in lost
+    assert compiled.num_timesteps == 256 and np.array_equal(compiled.env.obs, begun)
+    ours, theirs = (engine.policy.state_dict() for engine in (serial, compiled))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)

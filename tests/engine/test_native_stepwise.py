@@ -8,7 +8,7 @@ import pytest
 from engine.test_native_rollout import HYPER, assert_same, copied, engine_for
 from envs.worlds import Counting, Faulty
 from scripted import script
-from upswing.engine.native.stepwise import Race
+from upswing.engine.native.race import Race
 from upswing.engine.native_engine import ALTERNATING, STRETCH, TOGETHER
 from upswing.envs.serial import SerialVectorEnv
 from upswing.envs.workers import WorkerVectorEnv

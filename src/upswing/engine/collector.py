@@ -16,6 +16,7 @@ from upswing.engine.group import Group
 from upswing.engine.placed import copied, indices, joined, on_host, place, to_env, total
 from upswing.engine.precision import Precision
 from upswing.envs.contract import Observation, VectorEnv, new_episodes
+from upswing.envs.state import restore_environments
 from upswing.policies import ActorCritic, forget
 
 Tensors = Tensor | dict[str, Tensor]
@@ -170,10 +171,9 @@ class Collector:
             self.sampling.set_state(torch.from_numpy(state["sampling"].copy()))
         else:  # only the first process's was saved
             self.sampling.manual_seed(self.sampling.initial_seed() + self.num_timesteps)
-        if state["environment"] is None:
-            lost.append("The environments' state was not saved, or cannot be: new episodes were begun.")
+        if afresh := restore_environments(self.env, state["environment"]):
+            lost.append(afresh)
         else:
-            self.env.set_state(state["environment"])
             saved: Any = state["obs"]
             self.obs = saved if place(self.env) is None else self._tensors(saved)  # type: ignore[assignment]
             self.normalizer.set_discounted(state["discounted"])

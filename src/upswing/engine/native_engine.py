@@ -23,7 +23,9 @@ from upswing.engine.native.buffers import PolicyBuffers
 from upswing.engine.native.crew import WORTH_SHARING, Crew, operations
 from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
-from upswing.engine.native.stepwise import Lane, Race, act_row, same_in_parts, store_row
+from upswing.engine.native.race import Race
+from upswing.engine.native.steppers import Steppers
+from upswing.engine.native.stepwise import Lane, act_row, same_in_parts, store_row
 from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.native.support import why_not_compiled
 from upswing.engine.native.update import run_epochs
@@ -31,6 +33,7 @@ from upswing.engine.normalizer import Normalizer
 from upswing.engine.placed import place
 from upswing.envs.contract import Episode, Step, VectorEnv
 from upswing.envs.native.vector import NativeVectorEnv
+from upswing.envs.state import restore_environments
 from upswing.envs.workers import WorkerVectorEnv
 from upswing.errors import TrainingDiverged
 from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
@@ -95,6 +98,7 @@ class NativeEngine:
         self.streams = streams(np.random.SeedSequence(seed).spawn(2))  # action sampling, minibatch order
         self.num_timesteps = 0
         self.storage = RolloutStorage(config.n_steps, env, self.buffers.layout)
+        self.steppers = Steppers(env, config.threads) if isinstance(env, NativeVectorEnv) else None
         self._prepare()
         self.lane = self._lane(slice(0, env.n_envs))
         self.lanes = self._halves()  # of the environments, where they can step alternately
@@ -121,7 +125,7 @@ class NativeEngine:
 
     def _prepare(self) -> None:
         """Compile, or load, what training needs, so that no rollout or update is held up by it."""
-        prepare([*UPDATING, *(COLLECTING if isinstance(self.env, NativeVectorEnv) else STEP_BY_STEP)])
+        prepare([*UPDATING, *(COLLECTING if self.steppers is not None else STEP_BY_STEP)])
 
     def reset(self, seeds: list[int] | None = None) -> None:
         """Begin new episodes in every environment; what was learned stays."""
@@ -149,8 +153,8 @@ class NativeEngine:
         self.storage.clear()
         try:
             with one_blas_thread():
-                if isinstance(self.env, NativeVectorEnv) and on_step is None:
-                    rollout = self._collect_compiled(self.env)
+                if self.steppers is not None and on_step is None:
+                    rollout = self._collect_compiled(self.steppers)
                 else:
                     rollout = self._collect_stepwise(on_step)
                 self._value(self.storage.current, self.storage.last_values)
@@ -160,20 +164,11 @@ class NativeEngine:
         rollout.env_s = min(rollout.env_s, rollout.collect_s)
         return rollout
 
-    def _collect_compiled(self, env: NativeVectorEnv) -> Rollout:
-        storage, moments, n_steps = self.storage, self.moments, self.config.n_steps
-        counters = np.zeros(rollout_kernels.N_COUNTERS, np.int64)
-        total = rollout_kernels.collect(
-            *self.buffers.forward, self.streams[0],
-            *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
-            moments.scaling, *moments.obs, *moments.returns, moments.discounted,
-            *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,
-        )  # fmt: skip
-        self.num_timesteps += n_steps * env.n_envs
-        episodes = env.read_episodes(storage.episodes[: counters[rollout_kernels.N_EPISODES]])
-        timed = max(1, int(counters[rollout_kernels.TIMED_STEPS]))
-        env_s = counters[rollout_kernels.ENV_NS] * 1e-9 * n_steps / timed
-        return storage.rollout(episodes, total / (n_steps * env.n_envs), env_s)
+    def _collect_compiled(self, steppers: Steppers) -> Rollout:
+        n_transitions = self.config.n_steps * self.env.n_envs
+        total, episodes, env_s = steppers.collect(self.buffers, self.streams[0], self.storage, self.moments)
+        self.num_timesteps += n_transitions
+        return self.storage.rollout(episodes, total / n_transitions, env_s)
 
     def _collect_stepwise(self, on_step: Callable[[StepView], bool | None] | None) -> Rollout:
         tally, t, n_steps = Tally(), 0, self.config.n_steps
@@ -426,10 +421,9 @@ class NativeEngine:
             self.streams[...] = rest["streams"]
         else:
             lost.append("The other engine's random generators could not be restored: new ones are used.")
-        if rest["environment"] is None:
-            lost.append("The environments' state was not saved, or cannot be: new episodes were begun.")
+        if afresh := restore_environments(self.env, rest["environment"]):
+            lost.append(afresh)
         else:
-            self.env.set_state(rest["environment"])
             self.storage.current[:] = _flat(rest["obs"])
             self.normalizer.discounted[:] = rest["discounted"]
         return lost
@@ -438,6 +432,8 @@ class NativeEngine:
         """Close the environments, and end the threads."""
         self.env.close()
         self.crew.close()
+        if self.steppers is not None:
+            self.steppers.close()
 
 
 def _flat(obs: Any) -> np.ndarray:

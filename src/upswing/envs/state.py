@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from upswing.envs.contract import VectorEnv
 from upswing.errors import StorageError
 
 _CLASSIC, _TEXT = "gymnasium.envs.classic_control.", "gymnasium.envs.toy_text."
@@ -91,6 +92,17 @@ def saved_environments(state: dict[str, Any], n_envs: int) -> list[dict[str, Any
             f"vectorization."
         )
     return environments
+
+
+def restore_environments(env: VectorEnv, state: dict[str, Any] | None) -> str | None:
+    """None where `env` goes on from what its like saved; otherwise why its new episodes stay begun, as a sentence."""
+    if state is None:
+        return "The environments' state was not saved, or cannot be: new episodes were begun."
+    try:
+        env.set_state(state)
+    except StorageError:  # saved before these environments could be compiled, or on another machine
+        return f"The saved state is not one of {env.description}: new episodes were begun."
+    return None
 
 
 def _name(layer: Any) -> str:

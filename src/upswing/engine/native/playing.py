@@ -9,6 +9,7 @@ from upswing.compiled.random import stream
 from upswing.engine.native import rollout as kernels
 from upswing.engine.native.buffers import NetworkBuffers
 from upswing.engine.native.moments import NativeMoments
+from upswing.engine.native.steppers import Steppers
 from upswing.engine.native.storage import RolloutStorage
 from upswing.engine.normalizer import Normalizer
 from upswing.envs.contract import Episode, VectorEnv
@@ -39,27 +40,13 @@ def play_episodes(
     moments.take()
     moments.scaling[kernels.SCALES_REWARDS] = 0.0
     moments.scaling[kernels.FROZEN], moments.scaling[kernels.DETERMINISTIC] = 1.0, deterministic
-    draws, left = stream(seed), list(quota)
+    steppers, draws, left = Steppers(env), stream(seed), list(quota)
     storage.current[:] = np.asarray(normalizer.scale(env.reset(seeds))).reshape(storage.current.shape)
     done: list[Episode] = []
     with one_blas_thread():
         while any(left):
-            for episode in _stretch(network, storage, moments, env, draws):
+            for episode in steppers.collect(network, draws, storage, moments).episodes:
                 if left[episode.env]:
                     left[episode.env] -= 1
                     done.append(episode)
     return done
-
-
-def _stretch(
-    network: NetworkBuffers, storage: RolloutStorage, moments: NativeMoments, env: NativeVectorEnv, draws: np.ndarray
-) -> list[Episode]:
-    """The episodes that end in the next STEPS_AT_ONCE steps."""
-    counters = np.zeros(kernels.N_COUNTERS, np.int64)
-    kernels.collect(
-        *network.forward, draws,
-        *env.functions, env.low, env.high, env.parameters, env.max_steps, *env.worlds,
-        moments.scaling, *moments.obs, *moments.returns, moments.discounted,
-        *storage.rows, storage.current, storage.final_obs, storage.episodes, counters,
-    )  # fmt: skip
-    return env.read_episodes(storage.episodes[: counters[kernels.N_EPISODES]])

@@ -12,7 +12,8 @@ from upswing.engine.native.heads import mode, sample
 from upswing.engine.native.layout import N_OUT, OUTPUT, POLICY, POLICY_LAYER, VALUE, VALUE_LAYER
 from upswing.engine.native.mlp import forward, refresh_shadow
 from upswing.engine.native.scaling import learn_rewards, merge, scale_obs
-from upswing.envs.native.stepping import advance
+from upswing.engine.native.team import OVER, publish, sharing
+from upswing.envs.native.stepping import advance, move_up
 from upswing.envs.native.vector import FUNCTION_TYPES, WORLD_TYPES
 
 TIMED_EVERY = 16  # steps: reading the clock at each would cost as much as a small environment
@@ -40,57 +41,87 @@ MOMENT_TYPES = (DOUBLES, DOUBLES, DOUBLES)
 # entries of the counters of a native rollout
 N_EPISODES, ENV_NS, TIMED_STEPS = range(3)
 N_COUNTERS = 3
+# entries of its plan: the row at hand, the row for the first environment's episode, environments in a piece
+ROW, EPISODE_ROW, PIECE = range(3)
+N_PLAN = 3
 # entries of the settings `scaling`
 GAMMA, CLIP_OBS, CLIP_REWARD, SCALES_OBS, SCALES_REWARDS, FROZEN, DETERMINISTIC = range(7)
 # FROZEN: statistics are used and not changed. DETERMINISTIC: the most likely action instead of a draw.
 N_SCALING = 7
 
 
+@inline
+def step_some(_, piece, job, work):
+    """Step the environments of a piece by the actions of the row at hand."""
+    functions, low, high, max_steps, worlds, actions, (rewards, terminated, truncated), final_obs, episodes, plan = job
+    parameters, action = work
+    t, first_row, size = plan[ROW], plan[EPISODE_ROW], plan[PIECE]
+    for i in range(piece * size, min((piece + 1) * size, final_obs.shape[0])):
+        for k in range(action.size):
+            action[k] = actions[t, i, k]
+        reward, fell, cut = advance(
+            i, functions, action, low, high, parameters, worlds, max_steps, final_obs, episodes, first_row + i
+        )
+        rewards[t, i], terminated[t, i], truncated[t, i] = np.float32(reward), fell, cut
+
+
+share, help_out = sharing(step_some)
+
+
 @kernel(
     types.float64(
-        *POLICY_TYPES, STREAM, *FUNCTION_TYPES, FLOATS, FLOATS, DOUBLES, types.int64, *WORLD_TYPES,
+        *POLICY_TYPES, STREAM, *FUNCTION_TYPES, FLOATS, FLOATS, types.int64, *WORLD_TYPES,
         DOUBLES, *MOMENT_TYPES, *MOMENT_TYPES, DOUBLES,
         *ROWS_TYPES, FLOATS_2, FLOATS_2, DOUBLES_2, INTEGERS,
+        INTEGERS, INTEGERS, DOUBLES, types.boolean,
     )
 )  # fmt: skip
 def collect(
     layers, head, params, shadow, outputs, slopes,
-    stream, step, reset, success, low, high, parameters, max_steps,
+    stream, step, reset, success, low, high, max_steps,
     state, env_stream, raw_obs, elapsed, env_returns, succeeded,
     scaling, obs_mean, obs_var, obs_count, return_mean, return_var, return_count, discounted,
     obs, actions, log_probs, values, rewards, terminated, truncated, final_values,
     current, final_obs, episodes, counters,
+    team, plan, parameters, helps,
 ):  # fmt: skip
     """The sum of raw rewards of a rollout with compiled environments.
 
     The rollout's rows [T, N, ...] are filled. `current` [N, n_obs] holds the observations as the policy sees them and
-    is left at those after the last step; `final_obs` [N + 1, n_obs] is scratch. `episodes` gets a row for each finished
-    one, counted in `counters`.
+    is left at those after the last step; `final_obs` [N, n_obs] is scratch. `episodes` [T N, 5] gets a row for each
+    finished one, counted in `counters`.
+
+    With `helps` the call is another thread's, made with the same arguments but `parameters` of its own: it steps
+    environments for the first one until that one is done.
     """
     policy = (layers, head, params, shadow, outputs, slopes)
-    functions, worlds = (step, reset, success), (state, env_stream, raw_obs, elapsed, env_returns, succeeded)
+    worlds = (state, env_stream, raw_obs, elapsed, env_returns, succeeded)
+    functions, outcome = (step, reset, success), (rewards, terminated, truncated)
+    job = (functions, low, high, max_steps, worlds, actions, outcome, final_obs, episodes, plan)
+    work = (parameters, np.empty(actions.shape[2], np.float32))
+    if helps:
+        help_out(team, job, work)
+        return 0.0
     total, n_envs = 0.0, current.shape[0]
-    valid, action = np.ones(n_envs, np.bool_), np.empty(actions.shape[2], np.float32)
-    ended, ended_rows = np.zeros(n_envs, np.bool_), np.empty(n_envs, np.int64)
+    n_pieces = (n_envs + plan[PIECE] - 1) // plan[PIECE]
+    valid, ended, ended_rows = np.ones(n_envs, np.bool_), np.zeros(n_envs, np.bool_), np.empty(n_envs, np.int64)
     deterministic = scaling[DETERMINISTIC] != 0.0
     refresh_shadow(layers, params, shadow)
     for t in range(obs.shape[0]):
         copy(current, obs[t])
         act(policy, stream, current, actions[t], log_probs[t], values[t], deterministic)
         before = nanoseconds() if t % TIMED_EVERY == 0 else 0
-        n_ended = 0
+        plan[ROW], plan[EPISODE_ROW], n_ended = t, counters[N_EPISODES], 0
+        share(team, 0, n_pieces, job, work)
         for i in range(n_envs):
-            for k in range(action.size):
-                action[k] = actions[t, i, k]
-            reward, fell, cut = advance(
-                i, functions, action, low, high, parameters, worlds, max_steps, final_obs[n_ended], episodes, counters
-            )
-            rewards[t, i], terminated[t, i], truncated[t, i] = np.float32(reward), fell, cut
             total += rewards[t, i]
-            final_values[t, i], ended[i] = np.float32(0.0), fell or cut
-            if fell or cut:
+            final_values[t, i], ended[i] = np.float32(0.0), terminated[t, i] or truncated[t, i]
+            if ended[i]:
+                move_up(final_obs, i, n_ended)
+                move_up(episodes, plan[EPISODE_ROW] + i, counters[N_EPISODES])
                 ended_rows[n_ended] = i
                 n_ended += 1
+                counters[N_EPISODES] += 1
         if t % TIMED_EVERY == 0:
             counters[ENV_NS] += nanoseconds() - before
             counters[TIMED_STEPS] += 1
@@ -105,6 +136,7 @@ def collect(
         else:
             copy(raw_obs, current)
         value_endings(policy, final_obs, vector(ended_rows, 0, n_ended), final_values[t])
+    publish(team, OVER, 0)
     return total
 
 

@@ -25,7 +25,7 @@ class RolloutStorage:
         self.terminated, self.truncated, self.valid = (np.zeros(shape, np.bool_) for _ in range(3))
         self.last_values = np.zeros(n_envs, np.float32)
         self.current = np.zeros((n_envs, layout.n_obs), np.float32)
-        self.final_obs = np.zeros((n_envs + 1, layout.n_obs), np.float32)
+        self.final_obs = np.zeros((n_envs, layout.n_obs), np.float32)
         self.episodes = np.zeros((n_steps * n_envs, 5))
         self.advantages, self.returns = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self.scaled = np.zeros(n_steps * n_envs, np.float32)

@@ -1,4 +1,4 @@
-"""Threads that work on one update together: one publishes pieces of work, everyone takes the next that is free.
+"""Threads that work on one thing together: one publishes pieces of work, everyone takes the next that is free.
 
 Helpers may come late, go slowly or not come at all: whoever publishes takes pieces too, and waits only for those that
 were taken. What a piece is does not depend on how many threads there are, so neither does any result.
@@ -11,13 +11,14 @@ answer what it has taken, however late it comes.
 
 from __future__ import annotations
 
+from typing import Any
+
 from upswing.compiled.atomics import add, load, relax, store
 from upswing.compiled.compiler import called, inline
-from upswing.engine.native.pieces import work_on
 
 # entries of the team's int64 array, those that several threads write in cache lines of their own
-WORD, DONE, HELPERS = 0, 8, 16
-N_TEAM = 24
+WORD, DONE, HELPERS, FAILED = 0, 8, 16, 24
+N_TEAM = 32
 
 PUBLICATION, KIND, PIECES = 1 << 32, 1 << 24, 1 << 12
 NONE = PIECES - 1  # no piece: there are never so many, nor do threads that ask once too often reach it
@@ -47,38 +48,46 @@ def publish(team, kind, pieces):
     store(team, WORD, (load(team, WORD) // PUBLICATION + 1) * PUBLICATION + kind * KIND + pieces * PIECES)
 
 
-@called
-def share(team, kind, pieces, job, work):
-    """Have all pieces of a kind done, by this thread and whoever else is there."""
-    alone = team[HELPERS] == 0 or pieces == 1
-    if not alone:
-        publish(team, kind, pieces)
-    piece = 0 if alone else take(team) % PIECES
-    while 0 <= piece < pieces:
-        work_on(kind, piece, job, work)
-        if alone:
-            piece += 1
-        else:
-            add(team, DONE, 1)
-            piece = take(team) % PIECES
-    turns = 0
-    while not alone and load(team, DONE) < pieces:
-        relax(turns)
-        turns += 1
+def sharing(work_on: Any) -> tuple[Any, Any]:
+    """(share, help_out) for pieces that `work_on(kind, piece, job, work)` does.
 
+    job: what all threads know. work: the memory of one. Where a piece may raise an exception, the helper that met one
+    says so in FAILED, and nobody waits for it.
+    """
 
-@inline
-def help_out(team, job, work):
-    """Work on whatever is published, until it is over."""
-    turns = 0
-    while True:
-        word = take(team)
-        if word != NONE:
-            work_on(kind_of(word), word % PIECES, job, work)
-            add(team, DONE, 1)
-            turns = 0
-        elif kind_of(load(team, WORD)) == OVER:
-            return
-        else:
+    @called
+    def share(team, kind, pieces, job, work):
+        """Have all pieces of a kind done, by this thread and whoever else is there."""
+        alone = team[HELPERS] == 0 or pieces == 1
+        if not alone:
+            publish(team, kind, pieces)
+        piece = 0 if alone else take(team) % PIECES
+        while 0 <= piece < pieces:
+            work_on(kind, piece, job, work)
+            if alone:
+                piece += 1
+            else:
+                add(team, DONE, 1)
+                piece = take(team) % PIECES
+        turns = 0
+        while not alone and load(team, DONE) < pieces and load(team, FAILED) == 0:
             relax(turns)
             turns += 1
+
+    @inline
+    def help_out(team, job, work):
+        """Work on whatever is published, until it is over."""
+        turns = 0
+        while True:
+            word = take(team)
+            if word != NONE:
+                work_on(kind_of(word), word % PIECES, job, work)
+                add(team, DONE, 1)
+                turns = 0
+            elif kind_of(load(team, WORD)) == OVER:
+                return
+            else:
+                relax(turns)
+                turns += 1
+
+    return share, help_out

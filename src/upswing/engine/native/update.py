@@ -28,6 +28,7 @@ from upswing.engine.native.pieces import (
     STEP,
     n_shards,
     norms_with_gradients,
+    work_on,
 )
 from upswing.engine.native.tables import (
     ADAM_STEPS,
@@ -58,7 +59,9 @@ from upswing.engine.native.tables import (
     VF_COEF,
     WORST_RATIO,
 )
-from upswing.engine.native.team import OVER, help_out, publish, share
+from upswing.engine.native.team import OVER, publish, sharing
+
+share, help_out = sharing(work_on)
 
 STOP_FACTOR = 1.5  # of target_kl, as in Stable-Baselines3
 

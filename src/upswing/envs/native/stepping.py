@@ -15,12 +15,13 @@ NO_LIMIT = np.iinfo(np.int64).max
 
 
 @inline_exact
-def advance(i, functions, action, low, high, parameters, worlds, max_steps, final_obs, episodes, n_episodes):
+def advance(i, functions, action, low, high, parameters, worlds, max_steps, final_obs, episodes, row):
     """(reward, terminated, truncated) of environment `i` after `action` [n_actions], which is clipped to its bounds.
 
-    functions: the addresses of step, reset and success. worlds: (state [N, n_state], stream [N, 4], obs [N, n_obs], elapsed [N], returns [N], succeeded [N]). Where the
-    episode ends its last observation is written to `final_obs` [n_obs], its statistics to the next row of `episodes`,
-    counted in `n_episodes` [1], and the environment is reset.
+    functions: the addresses of step, reset and success. worlds: (state [N, n_state], stream [N, 4], obs [N, n_obs],
+    elapsed [N], returns [N], succeeded [N]). Where the episode ends its last observation is written to row `i` of
+    `final_obs` [N, n_obs], its statistics to `row` of `episodes` [·, 5], and the environment is reset. So neighbours
+    share nothing that is written, and several threads may step one each.
     """
     step, reset, success = functions
     state, stream, obs, elapsed, returns, succeeded = worlds
@@ -33,14 +34,21 @@ def advance(i, functions, action, low, high, parameters, worlds, max_steps, fina
     succeeded[i] = succeeded[i] or succeeds
     truncated = elapsed[i] >= max_steps
     if terminated or truncated:
-        for k in range(final_obs.size):
-            final_obs[k] = obs[i, k]
-        row = episodes[n_episodes[0]]
-        row[EPISODE_ENV], row[EPISODE_RETURN], row[EPISODE_LENGTH] = i, returns[i], elapsed[i]
-        row[EPISODE_ONCE], row[EPISODE_AT_END] = succeeded[i], succeeds
-        n_episodes[0] += 1
+        for k in range(obs.shape[1]):
+            final_obs[i, k] = obs[i, k]
+        episode = episodes[row]
+        episode[EPISODE_ENV], episode[EPISODE_RETURN], episode[EPISODE_LENGTH] = i, returns[i], elapsed[i]
+        episode[EPISODE_ONCE], episode[EPISODE_AT_END] = succeeded[i], succeeds
         begin(i, reset, parameters, worlds)
     return reward, terminated, truncated
+
+
+@inline_exact
+def move_up(table, row, to):
+    """Put a row of `table` in the place of row `to` <= `row`."""
+    if row != to:
+        for k in range(table.shape[1]):
+            table[to, k] = table[row, k]
 
 
 @inline_exact

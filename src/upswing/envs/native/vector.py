@@ -22,6 +22,7 @@ from upswing.envs.native.stepping import (
     NO_LIMIT,
     advance,
     begin,
+    move_up,
 )
 from upswing.errors import StorageError
 
@@ -65,25 +66,18 @@ def step_all(
     step, reset, success, actions, low, high, parameters, state, stream, obs, elapsed, returns, succeeded,
     max_steps, rewards, terminated, truncated, final_obs, episodes,
 ):  # fmt: skip
-    """How many episodes ended in one step of every environment; see `advance` for what is written where."""
-    worlds = (state, stream, obs, elapsed, returns, succeeded)
-    ended = np.zeros(1, np.int64)
+    """How many episodes ended in one step of every environment; `final_obs` and `episodes` begin with theirs."""
+    worlds, ended = (state, stream, obs, elapsed, returns, succeeded), 0
     for i in range(elapsed.size):
         reward, fell, cut = advance(
-            i,
-            (step, reset, success),
-            actions[i],
-            low,
-            high,
-            parameters,
-            worlds,
-            max_steps,
-            final_obs[ended[0]],
-            episodes,
-            ended,
+            i, (step, reset, success), actions[i], low, high, parameters, worlds, max_steps, final_obs, episodes, i
         )
         rewards[i], terminated[i], truncated[i] = np.float32(reward), fell, cut
-    return ended[0]
+        if fell or cut:
+            move_up(final_obs, i, ended)
+            move_up(episodes, i, ended)
+            ended += 1
+    return ended
 
 
 class NativeVectorEnv:
@@ -111,7 +105,7 @@ class NativeVectorEnv:
         self._actions = np.zeros((n_envs, spec.n_actions), np.float32)
         self._rewards = np.zeros(n_envs, np.float32)
         self._ended = np.zeros((2, n_envs), np.bool_)
-        self._final_obs = np.zeros((n_envs + 1, self.n_obs), np.float32)  # one row more: the place for the next
+        self._final_obs = np.zeros((n_envs, self.n_obs), np.float32)
         self._episodes = np.zeros((n_envs, 5), np.float64)
 
     @property
