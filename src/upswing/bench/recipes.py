@@ -52,7 +52,14 @@ RECIPES = (
         about="RL-Zoo's sizes, without state-dependent exploration",
     ),
     Recipe("halfcheetah-1", "HalfCheetah-v5", 1, 2048, 64, 10, 40_960, 6_144, about="the defaults on MuJoCo"),
-    Recipe("halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 12_288, about="MuJoCo in several processes"),
+    Recipe(
+        "halfcheetah-8", "HalfCheetah-v5", 8, 512, 256, 10, 163_840, 12_288,
+        about="MuJoCo eight times, on all cores: rivals in several processes",
+    ),
+    Recipe(
+        "halfcheetah-8-python", "HalfCheetah-v5", 8, 512, 256, 10, 81_920, 12_288, python_env=True,
+        about="the same through Gymnasium's own Python class",
+    ),
     Recipe(
         "lunarlander", "LunarLander-v3", 16, 1024, 64, 4, 81_920, 32_768, 0.999, 0.98, about="RL-Zoo's sizes on Box2D"
     ),
