@@ -28,9 +28,10 @@ from upswing.bench.doctor.figures import (
     rule_figures,
 )
 from upswing.bench.doctor.harm import hurts, p_worse
+from upswing.bench.doctor.limit import within_limit
 from upswing.bench.doctor.tasks import REPORTING, TASKS, TUNING
 from upswing.bench.doctor.training import OUTCOME, train_run, with_changes
-from upswing.bench.doctor.verdicts import Advice, Said, Verdict, bands, cut, doctor, first_seen
+from upswing.bench.doctor.verdicts import Advice, Said, Verdict, bands, cut, doctor, first_seen, of_rules
 from upswing.cli.app import app
 from upswing.doctor.causes import CAUSES
 from upswing.doctor.readers import read_series
@@ -117,6 +118,24 @@ def test_a_run_that_is_worse_by_little_is_neither_harmed_nor_harmless():
     of = headline([little, _judged("recipe", False, 0)])
     assert (of.n_harmless, of.recall.n) == (0, 0)
     assert rule_figures([little])["P01"].precision == Share(1, 1)
+
+
+def test_a_judge_is_held_to_a_limit_of_false_warnings_by_the_best_of_its_rules():
+    """By hand: "loud" notices all and warns in two of three healthy runs; "a" and "b" notice one each, "b" falsely once."""
+    loud, a, b = Said("loud", True, ("x",)), Said("a", True, ("gamma_low",)), Said("b", True, ("lr_high", "x"))
+    judged = [
+        Judged(Run(env, variant, seed), variant != "recipe", of_rules(said))
+        for env, variant, seed, said in [
+            ("CartPole-v1", "recipe", 0, [loud]), ("CartPole-v1", "recipe", 1, [loud, b]), ("CartPole-v1", "recipe", 2, []),
+            ("CartPole-v1", "gamma_low=0.5", 0, [a, loud]), ("CartPole-v1", "lr_high=x30", 0, [b, loud]),
+            ("Servo", "gamma_low=0.5", 0, [b, a, loud]), ("Servo", "recipe", 0, [loud]),
+        ]
+    ]  # fmt: skip
+    assert (judged[5].verdict.warnings, judged[5].verdict.causes) == (3, ("lr_high", "x", "gamma_low"))
+    within = [within_limit(judged, limit) for limit in (0.0, 0.34, 1.0)]
+    told = [[each.verdict.warnings for each in kept] for kept in within]
+    assert told == [[0, 0, 0, 1, 0, 1, 0], [0, 1, 0, 1, 1, 2, 0], [1, 2, 0, 2, 2, 3, 1]]
+    assert within[0][5].verdict.causes == ("gamma_low",) and within[0][5].harmed
 
 
 def test_no_cause_is_right_where_no_harm_was_done():

@@ -6,6 +6,7 @@ say what is suspicious: a cause whose setting both runs share explains no differ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,8 +37,11 @@ class Reference:
 
 
 def reference_of(given: float | Series) -> Reference:
-    """The reference that a return or a run makes. Raises UserError for a run whose return is not known."""
+    """The reference that a return or a run makes. Raises UserError for a return that is no finite number, and for a run
+    whose return is not known."""
     if not isinstance(given, Series):
+        if not math.isfinite(given):
+            raise UserError(f"The reference {given} is not a return that a run could reach: give a finite number.")
         return Reference(float(given))
     returns = returns_of(given)
     if returns.state == UNKNOWN:

@@ -14,6 +14,7 @@ from upswing.bench.doctor.advice import Remedied, followed, remedied
 from upswing.bench.doctor.corpus import Run, Size, runs
 from upswing.bench.doctor.evaluate import in_parallel, judge_all
 from upswing.bench.doctor.figures import Headline, Judged, RuleFigures, headline, rule_figures
+from upswing.bench.doctor.limit import within_limit
 from upswing.bench.doctor.tasks import REPORTING, TUNING
 from upswing.bench.doctor.verdicts import Verdict, beside_healthy, doctor, first_seen, judges
 from upswing.bench.doctor.work import train_all
@@ -47,6 +48,10 @@ class Results:
         """The headline of a judge, over one half or over everything."""
         return headline([each for each in self.judged[judge] if half is None or each.run.half == half])
 
+    def unseen(self, judge: str) -> Headline:
+        """The headline of a judge over the tasks of the reporting half, whatever the fault."""
+        return headline([each for each in self.judged[judge] if each.run.task.half == REPORTING])
+
 
 def benchmark(
     size: Size, folder: Path, tell: Tell, processes: int | None = None, foreign: bool = True, train: bool = True
@@ -72,7 +77,10 @@ def benchmark(
         "shipped": speaking(wrong_too_often(rules)),
         "beside": judge_all(outcomes, folder, functools.partial(beside_healthy, remarks_only=tuned_soft), n),
     }
-    judged |= {name: judge_all(outcomes, folder, judge, n) for name, judge in judges().items() if name != "doctor"}
+    for name, judge in judges().items():
+        if name != "doctor":
+            judged[name] = judge_all(outcomes, folder, judge, n)
+            judged[f"{name} within"] = within_limit(judged[name])
     harmed = [each for each in judged["doctor"] if each.harmed]
     again = dict.fromkeys(run for each in harmed if (run := followed(each)) is not None)
     after = train_all(again, folder, _told(tell, "trained with the advice"), n, train)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,22 +135,26 @@ STALL = ("more_budget", "lr_high", "lr_low")
 def bands(path: Path) -> Verdict:
     """The verdict of the simple bands and alarms: each value outside its band is a warning."""
     series = read_series(path)
-    causes: list[str] = []
-    warnings = 0
+    said: list[Said] = []
     for band in BANDS:
         values = series.column(band.tag)
         value = median(values[-max(1, len(values) // 10) :])
-        found = band.below if value < band.low else band.above if value > band.high else ()
-        warnings += bool(found)
-        causes += found
+        causes = band.below if value < band.low else band.above if value > band.high else ()
+        if causes:
+            said.append(Said(f"{band.tag} {'low' if value < band.low else 'high'}", True, causes))
     rewards = series.column("rollout/ep_rew_mean")
     rewards = rewards[np.isfinite(rewards)]
     if len(rewards) >= 4:
         half, end = median(rewards[len(rewards) // 2 :][:3]), median(rewards[-3:])
         if end - half < 0.05 * max(abs(half), 1e-9):
-            warnings += 1
-            causes += STALL
-    return Verdict(warnings, tuple(dict.fromkeys(causes)))
+            said.append(Said("stall", True, STALL))
+    return of_rules(said)
+
+
+def of_rules(said: Sequence[Said]) -> Verdict:
+    """The verdict of rules that do not know of each other: a warning for each, and the causes of all."""
+    causes = (cause for each in said for cause in each.suspects)
+    return Verdict(len(said), tuple(dict.fromkeys(causes)), tuple(said))
 
 
 ZEN_CAUSES = {
@@ -169,7 +173,7 @@ def zen(path: Path) -> Verdict:
     from zen.vlak import group, rank
 
     modes = [issue["mode"] for issue in group(rank(detect(scalars(path))))]
-    return Verdict(len(modes), tuple(dict.fromkeys(cause for mode in modes for cause in ZEN_CAUSES[mode])))
+    return of_rules([Said(mode, True, ZEN_CAUSES[mode]) for mode in modes])
 
 
 def scalars(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -56,17 +56,26 @@ def mujoco_env(
 
 
 def gymnasiums(
-    env_id: str, step: Callable[..., tuple[float, bool]], reset: Callable[..., None], **rest: Any
+    env_id: str,
+    step: Callable[..., tuple[float, bool]],
+    reset: Callable[..., None],
+    *,
+    xml: str,
+    n_obs: int,
+    parameters: Mapping[str, float],
+    n_memory: int = 0,
 ) -> NativeSpec:
-    """The definition of an environment of Gymnasium's: its model, its time limit, its pictures."""
+    """The definition of an environment of Gymnasium's, with its model `xml`, its time limit and its pictures."""
     return mujoco_env(
         env_id,
         step,
         reset,
-        xml=ASSETS / rest.pop("xml"),
+        xml=ASSETS / xml,
+        n_obs=n_obs,
+        n_memory=n_memory,
         max_episode_steps=gymnasium.spec(env_id).max_episode_steps,
+        parameters=parameters,
         picture=partial(_picture, env_id),
-        **rest,
     )
 
 

@@ -14,7 +14,6 @@ from upswing.errors import ConfigError
 
 # what compiled code finds at the end of an environment's parameters
 MODEL, DATA, SPEC, NQ, NV, QPOS0, XPOS, CFRC_EXT = range(-8, 0)
-N_NUMBERS = 8
 
 REMEMBERED = (
     mujoco.mjtState.mjSTATE_TIME,
