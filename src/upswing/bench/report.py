@@ -39,7 +39,7 @@ def _table(outcomes: Sequence[Outcome]) -> list[str]:
     return [
         "Trainers take turns on each recipe (A B A B …), each in a process of its own, at its own defaults: rivals "
         "with one thread for arithmetic, Stable-Baselines3 on the CPU as its documentation advises, Upswing with more than "
-        "one for an update of large minibatches where that measures faster. Steps per second count collect and update time; the "
+        "one for large minibatches and for simulators where that measures faster. Steps per second count collect and update time; the "
         "first iteration is a warm-up. Figures are medians over rounds; a ratio is taken round by round, with its "
         "smallest and largest value. *Matrix rate in update* is the useful arithmetic of the update per second, as a "
         "share of the sgemm rate that the same process reaches right afterwards on one thread. *Time to return* is collect "
