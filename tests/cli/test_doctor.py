@@ -77,7 +77,7 @@ def test_a_reference_is_a_run_or_a_return(upswing, tmp_path):
     assert beside["findings"][0]["causes"][0]["cause"] == "lr_high"
     for no_return in ("nan", "inf"):
         refused = upswing("doctor", LEARNS, "--reference", no_return)
-        assert refused.code == 2 and "give a finite number" in refused.err
+        assert refused.code == 1 and "give a finite number" in refused.err
     missing = upswing("doctor", LEARNS, "--reference", tmp_path / "nothing")
     assert missing.code == 1 and missing.err.count("\n") == 1
 
