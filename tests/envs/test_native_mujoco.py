@@ -1,5 +1,7 @@
 """Compiled environments on MuJoCo: Gymnasium's own to the last bit of an observation, and models of one's own."""
 
+import copy
+
 import gymnasium as gym
 import mujoco
 import numpy as np
@@ -148,5 +150,19 @@ def test_models_that_cannot_be_remembered_or_read_are_refused(tmp_path):
     broken.write_text("<mujoco><nothing/></mujoco>")
     with pytest.raises(ConfigError, match="a state of their own"):
         load(str(muscle))
+    if hasattr(mujoco.mjtEnableBit, "mjENBL_SLEEP"):
+        (tmp_path / "sleepy.xml").write_text(ROD.replace('"0.01"/>', '"0.01"><flag sleep="enable"/></option>'))
+        with pytest.raises(ConfigError, match="lets bodies sleep"):
+            load(str(tmp_path / "sleepy.xml"))
     with pytest.raises(ConfigError, match=r"MuJoCo cannot read .*broken\.xml"):
         load(str(broken))
+
+
+def test_too_small_an_observation_and_a_copy_are_errors(tmp_path):
+    xml = tmp_path / "rod.xml"
+    xml.write_text(ROD)
+    env = mujoco_env("Rod-v0", rod_step, rod_reset, xml=xml, n_obs=1, parameters={"weight": 2.0})()
+    with pytest.raises(ValueError, match="n_obs is too small"):
+        env.reset(seed=0)
+    with pytest.raises(TypeError, match="make another environment"):
+        copy.deepcopy(env)

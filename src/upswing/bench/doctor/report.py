@@ -25,9 +25,9 @@ NAMES = {
     "shipped": "… with the rules silenced that all runs speak against",
     "beside": "the doctor, beside a healthy run",
     "bands": "plain bands",
-    "bands within": f"… its best rules with at most {LIMIT:g} false warnings",
+    "bands within": f"… its best rules with at most {LIMIT:g} false warnings a healthy run",
     "zen-rl": "zen-rl 0.1.0",
-    "zen-rl within": f"… its best rules with at most {LIMIT:g} false warnings",
+    "zen-rl within": f"… its best rules with at most {LIMIT:g} false warnings a healthy run",
 }
 HALVES = {
     REPORTING: "tasks and faults not used for tuning",

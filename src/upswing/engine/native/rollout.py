@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
+from upswing.compiled.atomics import load
 from upswing.compiled.clock import nanoseconds
 from upswing.compiled.compiler import inline, kernel
 from upswing.compiled.views import vector
@@ -12,7 +13,7 @@ from upswing.engine.native.heads import mode, sample
 from upswing.engine.native.layout import N_OUT, OUTPUT, POLICY, POLICY_LAYER, VALUE, VALUE_LAYER
 from upswing.engine.native.mlp import forward, refresh_shadow
 from upswing.engine.native.scaling import learn_rewards, merge, scale_obs
-from upswing.engine.native.team import OVER, publish, sharing
+from upswing.engine.native.team import FAILED, OVER, publish, sharing
 from upswing.envs.native.stepping import advance, move_up
 from upswing.envs.native.vector import FUNCTION_TYPES, WORLD_TYPES
 
@@ -113,6 +114,8 @@ def collect(
         before = nanoseconds() if t % TIMED_EVERY == 0 else 0
         plan[ROW], plan[EPISODE_ROW], n_ended = t, counters[N_EPISODES], 0
         share(team, 0, n_pieces, job, work)
+        if load(team, FAILED) != 0:  # the helper's exception is raised when it is back
+            break
         for i in range(n_envs):
             total += rewards[t, i]
             final_values[t, i], ended[i] = np.float32(0.0), terminated[t, i] or truncated[t, i]

@@ -55,8 +55,9 @@ class Steppers:
             moments.scaling, *moments.obs, *moments.returns, moments.discounted,
             *storage.rows, storage.current, storage.final_obs, storage.episodes, counters, self.team, self.plan,
         )  # fmt: skip
-        helping = self._call_helpers(job)
+        helping: list[Future[None]] = []
         try:
+            self._call_helpers(job, helping)
             total = kernels.collect(*job, env.parameters, False)
         finally:
             self.team[team.WORD] = team.OVER * team.KIND
@@ -68,13 +69,15 @@ class Steppers:
         self._note(step_s)
         return Collected(total, env.read_episodes(storage.episodes[: counters[kernels.N_EPISODES]]), step_s * n_steps)
 
-    def _call_helpers(self, job: tuple[object, ...]) -> list[Future[None]]:
+    def _call_helpers(self, job: tuple[object, ...], helping: list[Future[None]]) -> None:
         helpers = None if self.race.way == ALONE else self.helpers
         n_threads = self.threads if helpers else 1
         self.team[:] = 0
         self.team[team.HELPERS] = n_threads - 1
         self.plan[kernels.PIECE] = max(1, self.env.n_envs // (n_threads * PIECES_EACH)) if helpers else self.env.n_envs
-        return [helpers.submit(self._help, job, parameters) for parameters, _ in self.theirs] if helpers else []
+        if helpers is not None:
+            for parameters, _ in self.theirs:
+                helping.append(helpers.submit(self._help, job, parameters))
 
     def _help(self, job: tuple[object, ...], parameters: np.ndarray) -> None:
         try:

@@ -26,6 +26,8 @@ def step(state, action, obs, parameters, rng):
     simulate(state, action, parameters, FRAME_SKIP)
     observe(state, obs, parameters, 0, math.inf)
     fell = not abs(qpos(state, parameters)[1]) <= STEEPEST
+    for k in range(obs.size):
+        fell = fell or not math.isfinite(obs[k])
     return (0.0 if fell else 1.0), fell
 
 

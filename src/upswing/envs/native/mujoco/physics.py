@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -59,6 +60,11 @@ def load(xml: str) -> mujoco.MjModel:
             f"{xml} has actuators or plugins with a state of their own, which compiled environments do not remember: "
             f"make a Gymnasium MujocoEnv of it."
         )
+    if model.opt.enableflags & int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0)):
+        raise ConfigError(
+            f"{xml} lets bodies sleep, which MuJoCo remembers outside its state: leave the flag sleep out, or make a "
+            f"Gymnasium MujocoEnv of it."
+        )
     return model
 
 
@@ -80,3 +86,6 @@ class Physics:
             [model._address, data._address, sum(REMEMBERED), model.nq, model.nv, *(each.ctypes.data for each in at)],
             np.float64,
         )
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A simulator's memory cannot be copied: make another environment, and set its state.")

@@ -61,7 +61,8 @@ def simulate(state, action, parameters, frame_skip):
 
 @inline_exact
 def settle(state, parameters):
-    """Make the positions and velocities in `state` those of a new episode, with nothing left of the one before."""
+    """Make the positions and velocities in `state` those of a new episode, with nothing left of the one before,
+    nor in what the environment itself remembers."""
     model, data, spec = number(parameters, MODEL), number(parameters, DATA), number(parameters, SPEC)
     nq, nv = number(parameters, NQ), number(parameters, NV)
     state[TIME] = 0.0
@@ -87,8 +88,11 @@ def scatter(state, parameters, rng, spread, normal_spread):
 
 @inline_exact
 def observe(state, obs, parameters, skip, fastest):
-    """Write the positions without the first `skip`, then the velocities, clipped to ±`fastest`."""
+    """Write the positions without the first `skip`, then the velocities, clipped to ±`fastest`. Raises ValueError where
+    `obs` has no room for them."""
     positions, velocities = qpos(state, parameters), qvel(state, parameters)
+    if obs.size < positions.size - skip + velocities.size:
+        raise ValueError("n_obs is too small for the positions and velocities that observe writes")
     for k in range(skip, positions.size):
         obs[k - skip] = positions[k]
     for k in range(velocities.size):
