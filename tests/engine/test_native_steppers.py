@@ -8,7 +8,7 @@ import pytest
 
 from upswing.config import TrainConfig
 from upswing.engine.native import steppers
-from upswing.engine.native.steppers import ALONE, SHARED
+from upswing.engine.native.race import ALONE, SHARED
 from upswing.engine.native_engine import NativeEngine
 from upswing.envs.native import NativeVectorEnv, find, native_env, uniform
 from upswing.policies import flatten_parameters, make_policy

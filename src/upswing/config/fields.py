@@ -412,7 +412,7 @@ class TrainConfig:
         None,
         MACHINE,
         "Threads for arithmetic; by default all cores for images, for vector observations one, or as many as measure faster "
-        "where a minibatch is large.",
+        "where a minibatch is large or a compiled environment slow.",
         unit="threads",
         low="Large networks wait for one core.",
         high="Small networks spend their time handing work around.",

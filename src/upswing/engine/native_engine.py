@@ -23,7 +23,7 @@ from upswing.engine.native.buffers import PolicyBuffers
 from upswing.engine.native.crew import WORTH_SHARING, Crew, operations
 from upswing.engine.native.layout import GAUSSIAN, KIND, LOG_STD
 from upswing.engine.native.moments import NativeMoments
-from upswing.engine.native.race import Race
+from upswing.engine.native.race import ALONE, Race
 from upswing.engine.native.steppers import Steppers
 from upswing.engine.native.stepwise import Lane, act_row, same_in_parts, store_row
 from upswing.engine.native.storage import RolloutStorage
@@ -40,7 +40,6 @@ from upswing.policies import ActorCritic, load_policy_arrays, policy_arrays
 from upswing.run.snapshot import Snapshot, pack, unpack
 
 TOGETHER, ALTERNATING = range(2)  # ways in which environments in workers step
-SHARED, ALONE = range(2)  # ways in which an update is done
 STRETCH = 16  # steps for which one is tried
 
 UPDATING = (run_epochs, advantage_kernels.gae, advantage_kernels.summarize, rollout_kernels.value_once)

@@ -78,7 +78,8 @@ class VectorEnv(Protocol):
         ...
 
     def set_state(self, state: dict[str, Any]) -> Observation:
-        """The current observations [N, ...] after restoring what `get_state` gave."""
+        """The current observations [N, ...] after restoring what `get_state` gave. Raises StorageError, before anything is
+        changed, for what environments of another kind or number gave."""
         ...
 
     def render(self) -> np.ndarray | None:

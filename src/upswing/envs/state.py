@@ -100,7 +100,7 @@ def restore_environments(env: VectorEnv, state: dict[str, Any] | None) -> str | 
         return "The environments' state was not saved, or cannot be: new episodes were begun."
     try:
         env.set_state(state)
-    except StorageError:  # saved before these environments could be compiled, or on another machine
+    except StorageError:  # such as one from before these environments could be compiled
         return f"The saved state is not one of {env.description}: new episodes were begun."
     return None
 

@@ -115,7 +115,7 @@ def _headline(results: Results) -> str:
         "all. Intervals are 95 %, by run.\n\n"
         + table(["judge", *_COLUMNS], rows)
         + "\nWho warns of every run notices every fault, so what is noticed is to be read beside the false warnings; the rows "
-        "“its best rules” are what the others notice where they may warn as little as the doctor does. Of all sets of "
+        "“its best rules” are what the others notice when held to the limit that the doctor is held to. Of all sets of "
         "their rules it is the one that notices most harmed runs of the tuning half with no more false warnings than that in the healthy ones.\n"
         "\nThe same by whether the kind of fault had been seen on other tasks:\n\n"
         + table(["judge", "kind of fault", *_COLUMNS[1:]], apart)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+SHARED, ALONE = range(2)  # ways to do what several threads may share
+
 
 class Race:
     """The fastest of several ways to do one thing, found while it is done: each is tried in turn, `tries` times.

@@ -13,7 +13,7 @@ from upswing.engine.native import team
 from upswing.engine.native.buffers import NetworkBuffers
 from upswing.engine.native.layout import aligned
 from upswing.engine.native.moments import NativeMoments
-from upswing.engine.native.race import Race
+from upswing.engine.native.race import ALONE, Race
 from upswing.engine.native.storage import RolloutStorage
 from upswing.envs.contract import Episode
 from upswing.envs.native.spec import Physics
@@ -21,7 +21,6 @@ from upswing.envs.native.vector import NativeVectorEnv
 
 WORTH_SHARING_S = 40e-6  # what a step of all environments must take: to share it costs a few microseconds
 PIECES_EACH = 4  # of a step, for every thread: environments do not all take equally long
-SHARED, ALONE = range(2)  # ways to step
 
 
 class Collected(NamedTuple):

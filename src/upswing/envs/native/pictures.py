@@ -9,9 +9,17 @@ import gymnasium
 import numpy as np
 
 
-def drawn_by_gymnasium(env_id: str, n_state: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from a state to an RGB picture [H, W, 3] uint8, for an id whose class keeps `state` [n_state].
+def set_attribute(env: Any, state: np.ndarray) -> None:
+    """Put an environment that keeps all of its state in `state` into this one."""
+    env.state = state
 
+
+def drawn_by_gymnasium(
+    env_id: str, n_state: int, put: Callable[[Any, np.ndarray], None] = set_attribute
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from a state, of which the first `n_state` numbers count, to an RGB picture [H, W, 3] uint8.
+
+    `put(env, state)` puts the class of that id into a state.
     Gymnasium's environment, and with it pygame, is made for the first picture.
     """
     made: list[Any] = []
@@ -20,7 +28,7 @@ def drawn_by_gymnasium(env_id: str, n_state: int) -> Callable[[np.ndarray], np.n
         if not made:
             made.append(gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True).unwrapped)
             made[0].reset(seed=0)
-        made[0].state = state[:n_state].copy()
+        put(made[0], state[:n_state].copy())
         return made[0].render()
 
     return picture

@@ -13,18 +13,18 @@ from upswing.envs.native.mujoco.making import gymnasiums
 from upswing.envs.native.mujoco.simulation import (
     body_positions,
     contact_forces,
-    effort,
     observe,
     qpos,
     qvel,
     scatter,
     simulate,
 )
+from upswing.envs.native.mujoco.walking import FALLING, NOISE, progress, until_it_falls, weights
 
-FRAME_SKIP, SECONDS = 5, 0.05
+FRAME_SKIP = 5
 N_BODIES, TORSO = 14, 1  # the first body is the world
 N_MOTION = 27  # positions without x and y, then velocities; the forces follow
-FORWARD, COST, CONTACT, HEALTHY, ENDS, NOISE = range(6)  # the parameters' places
+CONTACT = 5  # the place of its own parameter, after those of others
 
 
 def reset(state, obs, parameters, rng):
@@ -37,7 +37,7 @@ def reset(state, obs, parameters, rng):
 
 
 def step(state, action, obs, parameters, rng):
-    """Speed along x and 1 for being upright, less the squared actions and forces, until it falls or leaps.
+    """Forces cost too, and an episode ends when it falls or leaps.
 
     Its place is that of the torso where MuJoCo last computed it; so the one before is remembered.
     """
@@ -45,10 +45,9 @@ def step(state, action, obs, parameters, rng):
     simulate(state, action, parameters, FRAME_SKIP)
     state[state.size - 1] = body_positions(parameters, N_BODIES)[3 * TORSO]
     observe(state, obs, parameters, 2, math.inf)
-    pushed = feel(obs, parameters)
-    speed, upright = (state[state.size - 1] - x) / SECONDS, is_upright(state, parameters)
-    costs = parameters[COST] * effort(action) + parameters[CONTACT] * pushed
-    return parameters[FORWARD] * speed + parameters[HEALTHY] * upright - costs, parameters[ENDS] != 0.0 and not upright
+    felt = feel(obs, parameters)
+    reward = progress(state[state.size - 1] - x, action, parameters, FRAME_SKIP) - parameters[CONTACT] * felt
+    return until_it_falls(reward, is_upright(state, parameters), parameters)
 
 
 @inline_exact
@@ -77,8 +76,5 @@ def is_upright(state, parameters):
 
 SPEC = gymnasiums(
     "Ant-v5", step, reset, xml="ant.xml", n_obs=105, n_memory=1,
-    parameters={
-        "forward_reward_weight": 1.0, "ctrl_cost_weight": 0.5, "contact_cost_weight": 5e-4, "healthy_reward": 1.0,
-        "terminate_when_unhealthy": True, "reset_noise_scale": 0.1,
-    },
+    parameters=weights(0.5, noise=0.1) | FALLING | {"contact_cost_weight": 5e-4},
 )  # fmt: skip

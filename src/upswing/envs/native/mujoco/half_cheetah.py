@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 from upswing.envs.native.mujoco.making import gymnasiums
-from upswing.envs.native.mujoco.simulation import effort, observe, qpos, scatter, simulate
+from upswing.envs.native.mujoco.simulation import observe, scatter
+from upswing.envs.native.mujoco.walking import NOISE, move, weights
 
-FRAME_SKIP, SECONDS = 5, 0.05
-FORWARD, COST, NOISE = range(3)  # the parameters' places
+FRAME_SKIP = 5
 
 
 def reset(state, obs, parameters, rng):
@@ -21,15 +21,8 @@ def reset(state, obs, parameters, rng):
 
 
 def step(state, action, obs, parameters, rng):
-    """Speed forward, less the squared actions; only a time limit ends an episode."""
-    x = qpos(state, parameters)[0]
-    simulate(state, action, parameters, FRAME_SKIP)
-    observe(state, obs, parameters, 1, math.inf)
-    speed = (qpos(state, parameters)[0] - x) / SECONDS
-    return parameters[FORWARD] * speed - parameters[COST] * effort(action), False
+    """Only a time limit ends an episode."""
+    return move(state, action, obs, parameters, FRAME_SKIP, 1, math.inf), False
 
 
-SPEC = gymnasiums(
-    "HalfCheetah-v5", step, reset, xml="half_cheetah.xml", n_obs=17,
-    parameters={"forward_reward_weight": 1.0, "ctrl_cost_weight": 0.1, "reset_noise_scale": 0.1},
-)  # fmt: skip
+SPEC = gymnasiums("HalfCheetah-v5", step, reset, xml="half_cheetah.xml", n_obs=17, parameters=weights(0.1, noise=0.1))

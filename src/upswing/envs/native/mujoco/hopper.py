@@ -1,7 +1,7 @@
 """Hopper-v5, step for step as in Gymnasium: a planar robot with one leg is paid for hopping forward.
 
-Source: Erez, Tassa and Todorov 2011, "Infinite-horizon model predictive control for periodic tasks with contacts"; the model is
-Gymnasium's.
+Source: Erez, Tassa and Todorov 2011, "Infinite-horizon model predictive control for periodic tasks with contacts"; the
+model is Gymnasium's.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import math
 
 from upswing.compiled.compiler import inline_exact
 from upswing.envs.native.mujoco.making import gymnasiums
-from upswing.envs.native.mujoco.simulation import effort, observe, qpos, qvel, scatter, simulate
+from upswing.envs.native.mujoco.simulation import observe, qpos, qvel, scatter
+from upswing.envs.native.mujoco.walking import FALLING, NOISE, move, until_it_falls, weights
 
-FRAME_SKIP, SECONDS = 4, 0.008
-FASTEST = 10.0  # that an observation says
-FORWARD, COST, HEALTHY, ENDS, NOISE = range(5)  # the parameters' places
+FRAME_SKIP, FASTEST = 4, 10.0  # the largest speed that an observation says
 
 
 def reset(state, obs, parameters, rng):
@@ -24,13 +23,9 @@ def reset(state, obs, parameters, rng):
 
 
 def step(state, action, obs, parameters, rng):
-    """Speed forward and 1 for being upright, less the squared actions, until it falls."""
-    x = qpos(state, parameters)[0]
-    simulate(state, action, parameters, FRAME_SKIP)
-    observe(state, obs, parameters, 1, FASTEST)
-    speed, upright = (qpos(state, parameters)[0] - x) / SECONDS, is_upright(state, parameters)
-    reward = parameters[FORWARD] * speed + parameters[HEALTHY] * upright - parameters[COST] * effort(action)
-    return reward, parameters[ENDS] != 0.0 and not upright
+    """An episode ends when it is no longer upright."""
+    reward = move(state, action, obs, parameters, FRAME_SKIP, 1, FASTEST)
+    return until_it_falls(reward, is_upright(state, parameters), parameters)
 
 
 @inline_exact
@@ -45,10 +40,4 @@ def is_upright(state, parameters):
     return sane and 0.7 < positions[1] < math.inf and abs(positions[2]) < 0.2
 
 
-SPEC = gymnasiums(
-    "Hopper-v5", step, reset, xml="hopper.xml", n_obs=11,
-    parameters={
-        "forward_reward_weight": 1.0, "ctrl_cost_weight": 1e-3, "healthy_reward": 1.0,
-        "terminate_when_unhealthy": True, "reset_noise_scale": 5e-3,
-    },
-)  # fmt: skip
+SPEC = gymnasiums("Hopper-v5", step, reset, xml="hopper.xml", n_obs=11, parameters=weights(1e-3, noise=5e-3) | FALLING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from upswing.envs.native.mujoco.physics import Physics, load, remembered
 from upswing.envs.native.mujoco.simulation import QPOS
+from upswing.envs.native.pictures import drawn_by_gymnasium
 from upswing.envs.native.spec import NativeSpec, native_env
 
 ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
@@ -66,6 +67,7 @@ def gymnasiums(
     n_memory: int = 0,
 ) -> NativeSpec:
     """The definition of an environment of Gymnasium's, with its model `xml`, its time limit and its pictures."""
+    model = load(str(ASSETS / xml))
     return mujoco_env(
         env_id,
         step,
@@ -75,18 +77,9 @@ def gymnasiums(
         n_memory=n_memory,
         max_episode_steps=gymnasium.spec(env_id).max_episode_steps,
         parameters=parameters,
-        picture=partial(_picture, env_id),
+        picture=drawn_by_gymnasium(env_id, QPOS + model.nq + model.nv, _put),
     )
 
 
-@cache
-def _drawing(env_id: str) -> Any:
-    return gymnasium.make(env_id, render_mode="rgb_array", disable_env_checker=True).unwrapped
-
-
-def _picture(env_id: str, state: np.ndarray) -> np.ndarray:
-    """An RGB picture [H, W, 3] uint8, drawn by Gymnasium's own class."""
-    env = _drawing(env_id)
-    nq, nv = env.model.nq, env.model.nv
-    env.set_state(*np.split(state[QPOS : QPOS + nq + nv], [nq]))
-    return env.render()
+def _put(env: Any, state: np.ndarray) -> None:
+    env.set_state(*np.split(state[QPOS:], [env.model.nq]))

@@ -14,7 +14,7 @@ from llvmlite import binding
 from upswing.errors import ConfigError
 
 # what compiled code finds at the end of an environment's parameters
-MODEL, DATA, SPEC, NQ, NV, QPOS0, XPOS, CFRC_EXT = range(-8, 0)
+MODEL, DATA, SPEC, NQ, NV, TIMESTEP, QPOS0, XPOS, CFRC_EXT = range(-9, 0)
 
 REMEMBERED = (
     mujoco.mjtState.mjSTATE_TIME,
@@ -81,11 +81,10 @@ class Physics:
         self.data = mujoco.MjData(self.model)
         model, data = self.model, self.data
         at = (model.qpos0, data.xpos, data.cfrc_ext)
-        self.numbers = np.array(
-            # float64 is exact for every address in use: they have at most 48 bits
-            [model._address, data._address, sum(REMEMBERED), model.nq, model.nv, *(each.ctypes.data for each in at)],
-            np.float64,
-        )
+        sizes = (sum(REMEMBERED), model.nq, model.nv, model.opt.timestep)
+        # float64 is exact for every address in use: they have at most 48 bits
+        addresses = (each.ctypes.data for each in at)
+        self.numbers = np.array([model._address, data._address, *sizes, *addresses], np.float64)
 
     def __reduce__(self) -> Any:
         raise TypeError("A simulator's memory cannot be copied: make another environment, and set its state.")

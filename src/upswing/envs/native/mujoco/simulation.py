@@ -10,7 +10,6 @@ environments are simulated in the same working memory, and a step is bit for bit
 
 from __future__ import annotations
 
-import numpy as np
 from numba import types
 
 from upswing.compiled.compiler import inline_exact
@@ -97,15 +96,6 @@ def observe(state, obs, parameters, skip, fastest):
         obs[k - skip] = positions[k]
     for k in range(velocities.size):
         obs[positions.size - skip + k] = min(max(velocities[k], -fastest), fastest)
-
-
-@inline_exact
-def effort(action):
-    """The sum of the squared actions."""
-    total = 0.0
-    for k in range(action.size):
-        total += np.float64(action[k]) * np.float64(action[k])
-    return total
 
 
 @inline_exact

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from upswing.envs.native.mujoco.making import gymnasiums
-from upswing.envs.native.mujoco.simulation import effort, observe, qpos, scatter, simulate
+from upswing.envs.native.mujoco.simulation import observe, scatter
+from upswing.envs.native.mujoco.walking import NOISE, move, weights
 
-FRAME_SKIP, SECONDS = 4, 0.04
-FORWARD, COST, NOISE = range(3)  # the parameters' places
+FRAME_SKIP = 4
 
 
 def reset(state, obs, parameters, rng):
@@ -22,15 +22,8 @@ def reset(state, obs, parameters, rng):
 
 
 def step(state, action, obs, parameters, rng):
-    """Speed along x, less the squared actions; only a time limit ends an episode."""
-    x = qpos(state, parameters)[0]
-    simulate(state, action, parameters, FRAME_SKIP)
-    observe(state, obs, parameters, 2, math.inf)
-    speed = (qpos(state, parameters)[0] - x) / SECONDS
-    return parameters[FORWARD] * speed - parameters[COST] * effort(action), False
+    """Only a time limit ends an episode."""
+    return move(state, action, obs, parameters, FRAME_SKIP, 2, math.inf), False
 
 
-SPEC = gymnasiums(
-    "Swimmer-v5", step, reset, xml="swimmer.xml", n_obs=8,
-    parameters={"forward_reward_weight": 1.0, "ctrl_cost_weight": 1e-4, "reset_noise_scale": 0.1},
-)  # fmt: skip
+SPEC = gymnasiums("Swimmer-v5", step, reset, xml="swimmer.xml", n_obs=8, parameters=weights(1e-4, noise=0.1))
